@@ -167,6 +167,7 @@ class Reader:
 
         Raises:
             InvalidReference: the reference names no alias.
+            Unsupported: the store is opened offline.
             ArtifactStoreError: as for :meth:`load`, or the golden predictions of the run are not repeated.
         """
         from artifact_store.watching import Watcher, WatchOptions
@@ -184,7 +185,7 @@ class Reader:
     ) -> Watcher:
         """Return what watches many aliases by one poller: ``add`` and ``add_many``. The arguments are as for ``watch``.
 
-        Does no input or output before the first alias is added.
+        Does no input or output before the first alias is added. ``Unsupported``: the store is opened offline.
         """
         from artifact_store.watching import Watcher, WatchOptions
 

@@ -64,6 +64,9 @@ FOLLOWED = {
         "offline=True": "tests/integration/conformance/test_offline.py::test_what_a_cache_cannot_know_and_what_writes_is_refused"
     },
     "watching/pace.py": {"minutes=30": "an example of a length of time"},
+    "watching/watcher.py": {
+        "offline=True": "tests/integration/conformance/test_offline.py::test_what_a_cache_cannot_know_and_what_writes_is_refused"
+    },
     "cli/files.py": {"--component --file": _COMMANDS},
     "cli/housekeeping.py": {"--keep-last --keep-best --older-than --apply": _COMMANDS},
     "cli/program.py": {"--store": f"{_E2E}test_cli.py::test_it_asks_for_a_store"},

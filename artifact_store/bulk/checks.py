@@ -23,7 +23,7 @@ from artifact_store.bulk.work import Bulk, Inquiry, Work
 from artifact_store.core.compatibility import Compatibility, EnvironmentVerdict, Remark
 from artifact_store.core.names import ModelKey
 from artifact_store.core.references import RunRef, has_selector
-from artifact_store.errors import Unavailable, WorkerLost
+from artifact_store.errors import ArtifactStoreError, Unavailable, WorkerLost
 from artifact_store.ops import listing, resolve, validate
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions, check_example
@@ -34,7 +34,7 @@ from artifact_store.run import Run
 
 
 def place_of(context: Context) -> dict[str, JSON]:
-    """Return what tells the store of a question from others: where it is, and whom its reader trusts."""
+    """Return what tells the store of a question from others: where it is, how it is asked, whom its reader trusts."""
     policy = context.policy
     trusted = sorted(key.key_id for key in policy.trusted_keys)
     return {
@@ -43,7 +43,9 @@ def place_of(context: Context) -> dict[str, JSON]:
             "trusted_keys": trusted,
             "require_signature": policy.require_signature,
             "max_risk": str(policy.max_risk),
+            "max_age": None if policy.max_age is None else policy.max_age.total_seconds(),
         },
+        "offline": context.is_offline,
     }
 
 
@@ -112,6 +114,7 @@ VERIFY: Work[Context, Finding] = Work(
     to_json=_finding_to_json,
     from_json=_finding_from_json,
     lasting=lambda found: isinstance(found, RunReport) and _is_final(found.problems),
+    holds=lambda _context, _arguments, ref, found: isinstance(found, RunReport) and found.label == ref,
     lost=_lost_run,
 )
 
@@ -133,15 +136,26 @@ def _validating(context: Context, *, prefer: Sequence[str]) -> Iterator[Callable
 
 
 def _validated(context: Context, prefer: Sequence[str], ref: str) -> ModelReport:
-    def find(key: ModelKey) -> Run:
-        if has_selector(ref):
-            return Run(context, resolve.resolve(context, RunRef.parse(ref)))
-        found = listing.find_run(context, key, prefer, newest=True, max_run_age=None)
-        return Run(context, found.manifest, found_by=found.steps)
-
     begun = time.perf_counter()
-    report = validate.validate(RunRef.parse(ref).key, find)
+    report = validate.validate(RunRef.parse(ref).key, lambda _: _named(context, prefer, ref))
     return replace(report, seconds=time.perf_counter() - begun)
+
+
+def _named(context: Context, prefer: Sequence[str], ref: str) -> Run:
+    """Return the run that is validated for a reference."""
+    if has_selector(ref):
+        return Run(context, resolve.resolve(context, RunRef.parse(ref)))
+    found = listing.find_run(context, RunRef.parse(ref).key, prefer, newest=True, max_run_age=None)
+    return Run(context, found.manifest, found_by=found.steps)
+
+
+def _is_named_still(context: Context, arguments: Mapping[str, JSON], ref: str, report: ModelReport) -> bool:
+    try:
+        return str(_named(context, arguments["prefer"], ref).ref) == report.run
+    except Unavailable:
+        raise
+    except ArtifactStoreError:  # which the next look reports
+        return False
 
 
 def _report_to_json(report: ModelReport) -> JSON:
@@ -179,6 +193,7 @@ VALIDATE: Work[Context, ModelReport] = Work(
     to_json=_report_to_json,
     from_json=_report_from_json,
     lasting=lambda report: bool(report.run) and _is_final(report.problems),
+    holds=_is_named_still,
     lost=lambda ref, error: ModelReport(RunRef.parse(ref).key, steps=(str(error),), problems=(Problem(ref, error),)),
 )
 

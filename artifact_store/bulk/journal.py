@@ -2,7 +2,7 @@
 
 The first line is the question. Lines are appended, never changed, and each begins with the digest of the rest: what a
 killed driver wrote half, or a disk lost, does not fit its digest, is dropped, and is asked again. Of two answers to one
-question the first counts. Two drivers at one journal do each other no harm, and ask some things twice.
+question the last counts. Two drivers at one journal do each other no harm, and ask some things twice.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Journal:
             )
         for document in documents:
             if isinstance(document, dict) and isinstance(document.get("ref"), str):
-                self.answers.setdefault(document["ref"], document.get("verdict"))
+                self.answers[document["ref"]] = document.get("verdict")
         with self.path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":

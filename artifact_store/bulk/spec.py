@@ -24,6 +24,7 @@ from artifact_store.core.trust import LoadPolicy
 from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.ops.context import Context, make_context
 from artifact_store.ops.keypairs import PublicKey, Signer
+from artifact_store.ops.provenance import parse_parts
 from artifact_store.storage.base import Backend
 from artifact_store.storage.cache import FileCache
 from artifact_store.storage.home import at_home
@@ -32,6 +33,7 @@ from artifact_store.storage.options import LOCAL, MEMORY, StorageOptions, StoreU
 from artifact_store.storage.patience import MIN_RATE
 from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
+from artifact_store.wording import brief
 
 SomeSpec = TypeVar("SomeSpec", bound="Spec")
 
@@ -166,6 +168,7 @@ class Spec:
         """Refuse what holds a secret, and make paths mean the same everywhere."""
         place = _place(self.url)
         options = StorageOptions.of(self.storage_options)
+        parse_parts(self.provenance)
         _check_harmless(options)
         _check_variables(self.variables, options)
         held = {
@@ -213,6 +216,8 @@ class Spec:
         Raises:
             InvalidOption: it describes something else.
         """
+        if not isinstance(value, Mapping):
+            raise InvalidOption(f"this is no StoreSpec but a {type(value).__name__}")
         unknown = sorted(value.keys() - {each.name for each in fields(cls)})
         if unknown or "url" not in value:
             raise InvalidOption(f"this is no StoreSpec: {'unknown ' + ', '.join(unknown) if unknown else 'no url'}")
@@ -290,6 +295,8 @@ def _check_variables(variables: Mapping[str, str], options: StorageOptions) -> N
 
     What is no name is not repeated: it may be the credential itself.
     """
+    if not isinstance(variables, Mapping):
+        raise InvalidOption(f"variables maps options to names of variables, and is no {type(variables).__name__}")
     StorageOptions(dict.fromkeys(variables, True))
     wrong = [option for option, name in variables.items() if not _NAME.fullmatch(str(name))]
     if wrong:
@@ -319,10 +326,12 @@ def policy_document(policy: LoadPolicy) -> dict[str, Any]:
 
 
 def _policy(value: Mapping[str, Any]) -> LoadPolicy:
-    age = value["max_age"]
-    return LoadPolicy(
-        max_risk=value["max_risk"],
-        trusted_keys=[PublicKey.from_pem(pem.encode()) for pem in value["trusted_keys"]],
-        require_signature=value["require_signature"],
-        max_age=None if age is None else timedelta(seconds=age),
-    )
+    try:
+        return LoadPolicy(
+            max_risk=value["max_risk"],
+            trusted_keys=[PublicKey.from_pem(pem.encode()) for pem in value["trusted_keys"]],
+            require_signature=value["require_signature"],
+            max_age=None if value["max_age"] is None else timedelta(seconds=value["max_age"]),
+        )
+    except (LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise InvalidOption(f"this is no policy of a StoreSpec: {type(error).__name__}: {brief(str(error))}") from error

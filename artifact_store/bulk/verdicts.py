@@ -31,7 +31,7 @@ def error_to_json(error: ArtifactStoreError) -> dict[str, JSON]:
 def error_from_json(value: Mapping[str, JSON]) -> ArtifactStoreError:
     """Return the error again, without its cause."""
     known = {kind.__name__: kind for kind in _kinds(ArtifactStoreError)}
-    kind = next(known[name] for name in value["kinds"] if name in known)
+    kind = next((known[name] for name in value["kinds"] if name in known), ArtifactStoreError)
     error = kind.__new__(kind, value["text"])
     error.args = (value["text"],)
     vars(error).update({name: _tuples(detail) for name, detail in value["details"].items()})

@@ -9,8 +9,8 @@ Why: docs/decisions/0030-bulk-work-over-joblib.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -20,7 +20,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from artifact_store.bulk.journal import Journal
 from artifact_store.bulk.pool import Pool, Rounds, workers_of
 from artifact_store.bulk.verdicts import JSON, error_from_json, error_to_json
-from artifact_store.errors import ArtifactStoreError, InvalidOption, WorkerLost
+from artifact_store.errors import ArtifactStoreError, InvalidInput, InvalidOption, WorkerLost
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -52,8 +52,9 @@ class Work(Generic[S, R]):
 
     ``opened`` opens a store from its spec for as long as a slice takes; ``asking`` gets that and the arguments of the
     question, and gives the function that answers for one thing, for as long. ``lasting`` tells whether a verdict would
-    be the same if it was asked for later; only such a one is kept in a journal. ``lost`` is the verdict where every
-    worker ended without one.
+    be the same if it was asked for later; only such a one is kept in a journal. ``holds`` tells whether one from a
+    journal is about what is there now: it gets the store, the arguments of the question, the reference and the verdict.
+    ``lost`` is the verdict where every worker ended without one.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Work(Generic[S, R]):
     to_json: Callable[[R], JSON]
     from_json: Callable[[JSON], R]
     lasting: Callable[[R], bool]
+    holds: Callable[[S, Mapping[str, JSON], str, R], bool]
     lost: Callable[[str, WorkerLost], R]
 
 
@@ -99,13 +101,26 @@ class Inquiry(Generic[S, R]):
         workers = workers_of(how.jobs)
         asked = {"work": self.work.name, **self.place, **self.arguments}
         with nullcontext() if how.resume is None else Journal(how.resume, asked) as journal:
-            answers = _Answers(self.work, list(things), journal, how.announce)
+            known = {} if journal is None else self._known(things, journal.answers)
+            answers = _Answers(self.work, list(things), journal, how.announce, known)
             left = {ref: things[ref] for ref in answers.missing}
             if workers == 1 or len(left) < 2:  # noqa: PLR2004 -- one thing is no bulk
                 self._here(left, answers)
             else:
                 self._elsewhere(left, answers, how.jobs, workers)
         return answers.in_order()
+
+    def _known(self, things: Iterable[str], answers: Mapping[str, JSON]) -> dict[str, R]:
+        """Return the answers of a journal that count: that can be read, would be kept now, and still hold."""
+        found: dict[str, R] = {}
+        for ref in filter(answers.__contains__, things):
+            with suppress(LookupError, TypeError, ValueError, AttributeError, InvalidInput):  # of another release
+                found[ref] = self.work.from_json(answers[ref])
+        return {
+            ref: verdict
+            for ref, verdict in found.items()
+            if self.work.lasting(verdict) and self.work.holds(self.here, self.arguments, ref, verdict)
+        }
 
     def _here(self, left: Mapping[str, Any], answers: _Answers[R]) -> None:
         with self.work.asking(self.here, **self.arguments) as ask:
@@ -162,11 +177,15 @@ class _Answers(Generic[R]):
     """The verdicts so far, one for each thing, and the journal that keeps them."""
 
     def __init__(
-        self, work: Work[Any, R], refs: Sequence[str], journal: Journal | None, announce: Announce | None
+        self,
+        work: Work[Any, R],
+        refs: Sequence[str],
+        journal: Journal | None,
+        announce: Announce | None,
+        known: Mapping[str, R],
     ) -> None:
         self._work, self._refs, self._journal, self._announce = work, refs, journal, announce
-        known = {} if journal is None else journal.answers
-        self._found = {ref: work.from_json(known[ref]) for ref in refs if ref in known}
+        self._found = dict(known)
         self._tell()
 
     @property

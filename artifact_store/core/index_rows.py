@@ -12,6 +12,7 @@ import heapq
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -19,7 +20,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from artifact_store.canonical import canonical
+from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
 from artifact_store.core.documents import FORMAT, NON_FINITE, read_time, write_time
 from artifact_store.core.manifest import Manifest
@@ -41,6 +42,7 @@ _FACTOR = 4
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _STATES = ("live", "gone", "large")
+_SAID = ("created_at", "description", "files", "manifest_sha256", "size", "tags")
 
 RowDict = Mapping[str, Any]
 """A row as JSON: what :class:`Row` reads."""
@@ -155,12 +157,21 @@ class Row:
 
     @property
     def line(self) -> bytes:
-        """The row as a line of a block; of one that is too long only which run it is."""
-        line = canonical(self.value)
-        if len(line) < MAX_LINE:
-            return line
-        short = {name: self.value[name] for name in ("model", "model_type", "run_id", "symbol")}
-        return canonical({**short, "state": "large"})
+        """The row as a line of a block; of one that is too long, or none of ours, only its run, if that is one."""
+        with suppress(ValueError, OverflowError, Corrupt):  # it came from outside, and holds what no row has
+            line, is_live = canonical(self.value), self.value["state"] == "live"
+            if len(line) < MAX_LINE and is_sound(self.value) and (self.created_at if is_live else True):
+                return line
+        key = self.key
+        about = {"model": str(key), "model_type": key.model_type, "run_id": self.run_id, "symbol": key.symbol}
+        return canonical({**about, "state": "large"})
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of all that a sound row says of a run that is there, in whichever form of the index it stands."""
+        metrics = {name: metric_number(number) or 0.0 for name, number in self.metrics.items()}  # 0.0 for -0.0 as well
+        said = {**{name: self.value[name] for name in _SAID}, "metrics": metrics}
+        return sha256(json.dumps(said, sort_keys=True).encode("ascii"))
 
     def check(self) -> Row:
         """Return this row if it is what a compaction would have written; ``Corrupt``: something else is in it."""
@@ -205,7 +216,7 @@ def is_sound(row: RowDict) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
 
 
 def metric_number(value: object) -> float | None:
@@ -223,6 +234,13 @@ def metric_number(value: object) -> float | None:
 # ---------------------------------------------------------------- lines
 
 
+def lines_of(rows: Iterable[RowDict]) -> Iterator[bytes]:
+    """Yield rows as the lines of a block, without those that are about no run: another hand may have written them."""
+    for row in rows:
+        with suppress(InvalidInput):  # it is about no run
+            yield Row(row).line
+
+
 def parse_lines(text: str, what: str) -> list[RowDict]:
     """Decode lines of a block at once. Only the names of model and run, and the state, are checked.
 
@@ -233,12 +251,13 @@ def parse_lines(text: str, what: str) -> list[RowDict]:
         rows: list[RowDict] = json.loads(f"[{text.replace(NEWLINE, ',')}]")
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"{what} is not lines of JSON: {brief(str(error))}; {REBUILD}") from error
-    if len(rows) != text.count(NEWLINE) + 1 or not all(map(_is_named, rows)):
+    if len(rows) != text.count(NEWLINE) + 1 or not all(map(is_named, rows)):
         raise Corrupt(f"{what} has a line that names no run; {REBUILD}")
     return rows
 
 
-def _is_named(row: object) -> bool:
+def is_named(row: object) -> bool:
+    """Tell whether this is a row that says which run it is about, and what is so of it."""
     return (
         isinstance(row, dict)
         and isinstance(row.get("model"), str)
@@ -352,7 +371,7 @@ class BlockHead:
             settled_at = [(_moment(at), names) for at, names in value["settled"].items()]
             settled = {str(name): at for at, names in settled_at for name in names}
             head = cls(value["generation"], _moment(value["at"]), blocks, settled)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise Corrupt(f"{what} does not begin with the head of a block: {brief(str(error))}; {REBUILD}") from error
         every = [generation, *blocks]
         if head.generation != generation or min(every) < 0 or sorted(set(every), reverse=True) != every:

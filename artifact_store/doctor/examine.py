@@ -78,7 +78,7 @@ def _everything(exam: Examination, concurrency: Concurrency) -> Counts:
         stored += known.files
         damaged += [group.label for group in known.damaged.values()]
     _store_ids(exam, record, committed, concurrency)
-    index.examine_index(exam, found.index, {run.label: run.digest for run in committed}, damaged)
+    index.examine_index(exam, found.index, {run.label: run.listed for run in committed}, damaged)
     read = files.hash_files(exam, stored) if exam.options.deep else 0
     aliased = sum(len(set(model.aliases)) for model in found.models.values())
     return Counts(found.objects, found.bytes, len(found.models), len(committed), aliased, read)

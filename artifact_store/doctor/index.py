@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from artifact_store.core import keys
+from artifact_store.core.index_rows import Row, RowDict, is_sound
 from artifact_store.doctor.examination import Examination, shown
 from artifact_store.doctor.report import BY_REPAIR, Repair
 from artifact_store.errors import ArtifactStoreError, Corrupt
@@ -24,7 +25,7 @@ _REMEDY: Final = f"{BY_REPAIR}, or `artifact-store index --rebuild`: it is made 
 def examine_index(
     exam: Examination, entries: Sequence[Entry], committed: Mapping[str, str], damaged: Collection[str]
 ) -> None:
-    """Report what is wrong with the index, of a store with these runs: label and digest of the manifest.
+    """Report what is wrong with the index, of a store with these runs: label and fingerprint of its row.
 
     Of ``damaged`` runs nothing is said here.
     """
@@ -57,10 +58,16 @@ def _compared(index: Index, committed: Mapping[str, str], damaged: Collection[st
             if (model, row["run_id"]) in index.doubtful:
                 continue
             left -= label in committed
-            held = None if row["state"] == "gone" else row.get("manifest_sha256", committed.get(label))
-            if label not in damaged and held != committed.get(label):
+            if label not in damaged and _said(row, committed.get(label)) != committed.get(label):
                 wrong.append(label)
     return wrong, left
+
+
+def _said(row: RowDict, truth: str | None) -> str | None:
+    """Return what a row says of its run, as far as it says it itself."""
+    if row["state"] != "live":
+        return None if row["state"] == "gone" else truth
+    return Row(row).fingerprint if is_sound(row) else ""
 
 
 def _wrong(exam: Examination, index: Index, labels: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from artifact_store.core import keys
+from artifact_store.core.index_rows import Row
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.names import RunId
 from artifact_store.core.tombstone import Tombstone
@@ -41,6 +42,8 @@ class CommittedRun:
     run_id: RunId
     store_id: str
     digest: str
+    listed: str
+    """The fingerprint of its row in the index."""
     created_at: datetime
     awaited: str | None
     """The alias that it was saved to be published as at once, if it was."""
@@ -53,8 +56,9 @@ class CommittedRun:
         origin = keys.origin(manifest.key, group.run_id, manifest.digest)
         awaited = sys.intern(manifest.publish.alias) if manifest.publish.policy == "always" else None
         store_id, run_id = sys.intern(manifest.store_id), RunId(manifest.run_id)
-        listed = origin if any(entry.key == origin for entry in group.others) else None
-        return cls(manifest.label, run_id, store_id, manifest.digest, manifest.created_at, awaited, listed)
+        listed, found = Row.of(manifest).fingerprint, any(entry.key == origin for entry in group.others)
+        at = manifest.created_at
+        return cls(manifest.label, run_id, store_id, manifest.digest, listed, at, awaited, origin if found else None)
 
 
 @dataclass

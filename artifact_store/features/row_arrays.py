@@ -61,6 +61,8 @@ def fit_array(columns: Columns, array: Any) -> Any:
             array of numbers cannot hold.
     """
     check_width(array, columns, columns.expected)
+    if not array.dtype.isnative:  # which torch refuses, and LightGBM reads as float32
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.kind == "O" and not columns.not_numbers:
         array = _of_objects(columns, array)
     if array.dtype.kind not in NUMERIC:

@@ -144,6 +144,18 @@ class _Arrow(Table):
     def rename(self, table: Any, names: Sequence[str]) -> Any:
         return table.rename_columns(list(names))
 
+    def cast(self, table: Any, dtypes: Mapping[str, str]) -> Any:
+        import pyarrow as pa
+
+        for name, dtype in dtypes.items():
+            place = table.column_names.index(name)
+            column = table.column(place)
+            if pa.types.is_float16(column.type) or pa.types.is_boolean(column.type):
+                column = column.cast(pa.float32())  # which holds both, and knows the way to all others
+            target = getattr(pa, "bool_" if dtype == "bool" else dtype)()
+            table = table.set_column(place, name, column.cast(target, safe=False))  # safe: no large integer to a float
+        return table
+
     def encode(self, table: Any, codes: Mapping[str, list[int]], categories: Mapping[str, Sequence[Category]]) -> Any:
         import pyarrow as pa
 

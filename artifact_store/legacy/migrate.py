@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from operator import methodcaller
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from artifact_store.bulk.work import Bulk, Inquiry, Sent, Work
 from artifact_store.core.names import ModelKey
@@ -143,6 +143,17 @@ def _copying(store: Store, *, old: str, dry_run: bool) -> Iterator[Callable[[Old
         yield copier.copy
 
 
+def _is_there_still(store: Store, _arguments: Mapping[str, Any], source: str, run: Migrated) -> bool:
+    """Tell whether the store has what a journal says of it: it may have been made anew since."""
+    if run.outcome not in {"copied", "already there"}:
+        return run.source == source
+    try:
+        store.get(RunRef(ModelKey.parse(run.key), None, run.run_id))
+    except (NotFound, Corrupt, Untrusted, InvalidInput):
+        return False
+    return run.source == source
+
+
 MIGRATE: Work[Store, Migrated] = Work(
     "migrate",
     opened=methodcaller("open"),
@@ -150,6 +161,7 @@ MIGRATE: Work[Store, Migrated] = Work(
     to_json=migrated_to_json,
     from_json=migrated_from_json,
     lasting=lambda run: run.ok,
+    holds=_is_there_still,
     lost=lambda source, error: Migrated(source, "", None, "refused", error=error),
 )
 

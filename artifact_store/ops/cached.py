@@ -8,7 +8,6 @@ Why: docs/decisions/0029-the-cache.md
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -152,7 +151,7 @@ class Cache:
         def remove(step: PlanStep) -> StepResult:
             entry = planned[step.target]
             try:
-                used = datetime.fromtimestamp(os.lstat(entry.path).st_mtime, UTC)
+                used = self._files.folder.used_at(entry.path)
             except OSError:
                 return StepResult("kept", "it is gone already")
             if used != entry.used_at:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from artifact_store.core import index_rows, keys
-from artifact_store.core.index_rows import NEWLINE, REBUILD, BlockHead, Group, Notice, Order, RowDict
+from artifact_store.core.index_rows import MAX_LINE, NEWLINE, REBUILD, BlockHead, Group, Notice, Order, RowDict
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
@@ -247,13 +247,15 @@ def stored_bytes(context: Context, entry: Entry) -> bytes:
 
 def _lines(data: bytes, what: str) -> Iterator[str]:
     """Yield the lines of a block, many at a time, and never more than it may expand to."""
-    left, total = b"", 0
+    left, total, longest = b"", 0, _LONGEST
     for piece in _expanded(data, what):
         total += len(piece)
         if total > _EXPANDS * len(data) + _PIECE:
             raise Corrupt(f"{what} expands to more than {_EXPANDS} times its size; {REBUILD}")
         whole, end, left = (left + piece).rpartition(b"\n")
-        if len(left) > _LONGEST:
+        if end:
+            longest = MAX_LINE  # of the lines behind the first
+        if len(left) > longest:
             raise Corrupt(f"{what} has a line without an end; {REBUILD}")
         if end:
             try:

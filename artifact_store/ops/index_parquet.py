@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from artifact_store.core.documents import read_time, write_time
 from artifact_store.core.index_query import Question
-from artifact_store.core.index_rows import BlockHead, Order, RowDict, is_sound, metric_number
+from artifact_store.core.index_rows import BlockHead, Order, RowDict, is_named, is_sound, metric_number
 from artifact_store.errors import Corrupt
 from artifact_store.wording import brief
 
@@ -66,7 +66,12 @@ def _schema(pa: Any, *, encoded: bool = False) -> Any:
 
 
 def written(head: BlockHead, rows: Iterable[RowDict]) -> bytes:
-    """Return these rows as a Parquet file. Holds a part of them at a time."""
+    """Return these rows as a Parquet file; ``Corrupt``: pyarrow refuses one. Holds a part of them at a time."""
+    with _refusals():
+        return _written(head, rows)
+
+
+def _written(head: BlockHead, rows: Iterable[RowDict]) -> bytes:
     pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     schema, out, left = _schema(pa).with_metadata({_HEAD: head.line}), io.BytesIO(), iter(rows)
     with pq.ParquetWriter(out, schema, compression="zstd", write_page_checksum=True) as writer:
@@ -114,12 +119,12 @@ def best(
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Translate what pyarrow says of what is no copy of the index."""
+    """Translate what pyarrow says of what is no copy of the index, and of what cannot become one."""
     pa = importlib.import_module("pyarrow")
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError, IndexError) as error:
-        raise Corrupt(f"a copy of the index in Parquet cannot be read: {brief(error)}") from error
+        raise Corrupt(f"a copy of the index in Parquet cannot be had: {brief(error)}") from error
 
 
 def _opened(copy: Copy) -> Any:
@@ -159,6 +164,8 @@ class _Search:
 
     def _orders(self, file: Any) -> set[Order]:
         names = file.read(columns=["model", "run_id"])
+        if any(column.null_count for column in names.columns):
+            raise Corrupt("a copy of the index has a row that names no run")
         return set(zip(names["model"].to_pylist(), names["run_id"].to_pylist(), strict=True))
 
     def _of_group(self, file: Any, number: int) -> list[RowDict]:
@@ -255,6 +262,6 @@ def _row(cells: dict[str, Any]) -> RowDict:
     if row["state"] == "live":
         row["created_at"] = row["created_at"] and write_time(row["created_at"])
         row["metrics"], row["tags"] = dict(row["metrics"] or ()), dict(row["tags"] or ())
-    if not is_sound(row):
+    if not is_named(row) or not is_sound(row):
         raise Corrupt("a copy of the index has a row that is none")
     return row

@@ -95,7 +95,7 @@ class Openings:
 
     def _read(self, row: Row) -> Manifest:
         manifest = self._context.records.manifest(row.key, row.run_id)
-        if manifest.digest != row.value["manifest_sha256"]:
+        if Row.of(manifest).fingerprint != row.fingerprint:
             raise Corrupt(f"the index says something else of {row.label} than its manifest does; {REBUILD}")
         return manifest
 

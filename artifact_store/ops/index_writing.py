@@ -113,7 +113,14 @@ def _whole(context: Context, found: Survey, now: datetime, grace: timedelta, adv
 
 
 def _next(found: Survey) -> int:
-    return max(found.blocks, default=0) + 1
+    number = max(found.blocks, default=0) + 1
+    if not keys.is_of_index(keys.index_block(number, LINES).removeprefix(keys.INDEX)):
+        raise Corrupt(
+            f"the newest block of the index has the number {number - 1}, after which none can be written: remove "
+            f"{keys.INDEX!r} as a whole, which loses nothing, and `artifact-store index --rebuild`",
+            key=keys.INDEX,
+        )
+    return number
 
 
 def _settled(
@@ -158,7 +165,7 @@ def write_block(
 ) -> Compaction:
     """Write the block of this head, and where pyarrow is installed its copy in Parquet; rows are in their order."""
     counted: list[None] = []
-    lines = chain([head.line], (Row(row).line for row in rows))
+    lines = chain([head.line], index_rows.lines_of(rows))
     body = compressed(lines, lambda: counted.append(None))
     where = keys.index_block(head.generation, LINES)
     if context.records.replace_raw(where, None, body, limit=MAX_BYTES) is Outcome.LOST:

@@ -158,7 +158,10 @@ class Records:
             kept = None if blob is None else StoreRecord.from_bytes(blob.data, what=f"{where!r}")
         except (Corrupt, FormatUnsupported):
             return None
-        return kept.verdict(endpoint, engine) if kept is not None and kept.store_id == record.store_id else None
+        if kept is None or kept.store_id != record.store_id:
+            return None
+        found = kept.verdict(endpoint, engine)
+        return found if found is not None and all(found.values()) else None  # a failure is never kept by a writer
 
     def keep_verdict(self, record: StoreRecord, endpoint: str, engine: str, held: Mapping[str, bool]) -> None:
         """Keep what was found out about an endpoint, unless this writer may not, or another was first."""

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO, Final, Self
@@ -27,6 +27,7 @@ from artifact_store.core.files import Digest
 from artifact_store.errors import Corrupt, InvalidOption
 from artifact_store.storage.cache_folder import CacheEntry, CacheFolder
 from artifact_store.storage.home import at_home
+from artifact_store.storage.local.folders import modified
 from artifact_store.storage.sizes import bytes_of
 from artifact_store.storage.transfer import PIECE, open_private
 from artifact_store.wording import brief
@@ -135,7 +136,7 @@ class FileCache:
     def _recalled(self, path: Path, limit: int) -> Seen | None:
         try:
             with self.folder.open(path) as file:
-                at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+                at = modified(os.fstat(file.fileno()))
                 whole = file.read(limit + _HEAD)
         except OSError:
             return None

@@ -23,13 +23,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 from artifact_store import private_files
 from artifact_store.storage.file_lock import try_lock, unlock
-from artifact_store.storage.local.folders import is_link
+from artifact_store.storage.local.folders import is_link, modified
 
 SEEN: Final = "seen"
 _TEMPORARY: Final = "tmp"
@@ -87,11 +87,7 @@ class CacheFolder:
     def open(self, path: Path) -> BinaryIO:
         """Open a file of the cache for reading; ``OSError`` if it is none, or is reached by a link."""
         _check_folder(path.parent)
-        file = os.fdopen(os.open(path, os.O_RDONLY | _FLAGS), "rb")
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            file.close()
-            raise FileNotFoundError(str(path))
-        return file
+        return _plain(path)
 
     def touch(self, path: Path) -> bool:
         """Say that a file is used now; tell whether it is there. Nothing of it is written, and nothing synced."""
@@ -101,6 +97,10 @@ class CacheFolder:
                 os.utime(path)
                 return True
         return False
+
+    def used_at(self, path: Path) -> datetime:
+        """Return when a file was used last. Raises ``OSError`` if it is not there."""
+        return modified(os.lstat(path))
 
     def entries(self) -> list[CacheEntry]:
         """Return what is there, in no order: one listing of each folder. Raises ``OSError`` if it cannot be listed."""
@@ -114,13 +114,12 @@ class CacheFolder:
                     with suppress(FileNotFoundError):  # removed meanwhile
                         status = each.stat(follow_symlinks=False)
                         if stat.S_ISREG(status.st_mode):
-                            used = datetime.fromtimestamp(status.st_mtime, UTC)
-                            found.append(CacheEntry(Path(each.path), kind, status.st_size, used))
+                            found.append(CacheEntry(Path(each.path), kind, status.st_size, modified(status)))
         return found
 
     def usage(self) -> Usage | None:
         """Return what was recorded last, if anything was."""
-        with suppress(OSError), (self.path / _USAGE).open("rb") as file:  # nothing was recorded
+        with suppress(OSError), _plain(self.path / _USAGE) as file:  # nothing was recorded
             return _parsed(file.read(_LINE))
         return None
 
@@ -224,6 +223,14 @@ class CacheFolder:
                 with suppress(OSError):  # there are no locks here
                     unlock(descriptor)  # a process that was forked meanwhile must not hold it for ever
                 os.close(descriptor)
+
+
+def _plain(path: Path) -> BinaryIO:
+    file = os.fdopen(os.open(path, os.O_RDONLY | _FLAGS), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise FileNotFoundError(str(path))
+    return file
 
 
 def _locked(path: Path) -> int | None:

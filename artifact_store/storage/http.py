@@ -177,6 +177,12 @@ class _Meaning(enum.Enum):
         ),
         *(408, 425, 429),
     )
+    UNASKED = (
+        Unreachable,
+        "it was not asked whether anything has changed; a cache in between may have answered: leave it out",
+        "",
+        304,
+    )
     REFUSED = Unsupported, "the server refuses such a request", ""
 
 
@@ -242,7 +248,7 @@ def error_for_status(
 
     ``code`` is the server's own word (``NoSuchBucket``), ``detail`` its sentence, already redacted, and ``region``
     where it says that the bucket is. After a conditional write a 404 is ``PreconditionFailed`` and a 501
-    ``ConditionsUnsupported``. A 304 is not an error, and not for this function.
+    ``ConditionsUnsupported``. A 304 is one where nobody asked for it: it never means that there is nothing.
     """
     code = code if _WORD.fullmatch(code) else ""  # a server that repeats what it heard
     meaning = _meaning(status, attempt, code, detail)

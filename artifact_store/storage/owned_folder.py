@@ -24,14 +24,14 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Self
 
 from artifact_store.process import Process, this_process
 from artifact_store.storage.file_lock import try_lock
-from artifact_store.storage.local.folders import is_link
+from artifact_store.storage.local.folders import is_link, modified
 
 _OWNER: Final = "owner"
 _FILES: Final = "files"
@@ -91,8 +91,7 @@ def leftovers(*parents: Path) -> Iterator[Leftover]:
         with _examined(home) as state:
             if state in {_State.DEAD, _State.UNKNOWN}:
                 with contextlib.suppress(OSError):  # removed meanwhile
-                    since = datetime.fromtimestamp(home.stat().st_mtime, UTC)
-                    yield Leftover(home, _size(home), since, state is _State.DEAD)
+                    yield Leftover(home, _size(home), modified(home.stat()), state is _State.DEAD)
 
 
 def clear_dead(*parents: Path, most: int) -> None:

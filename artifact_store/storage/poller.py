@@ -22,13 +22,15 @@ from artifact_store.storage.threads import Cancelled, Threads
 
 _NO_THREAD = 1.0
 """Seconds after which it is tried again to start a thread."""
+_AGAIN = 1.0
+"""Seconds after which a task is called again that others have cut short."""
 
 
 class Task(Protocol):
     """Something that is to be called again and again."""
 
     def poll(self) -> float | None:
-        """Do it once, and return after how many seconds it is due again; ``None``: never. Raises nothing."""
+        """Do it once, and return after how many seconds it is due again; ``None``: never. Raises only ``Cancelled``."""
 
 
 class Poller:
@@ -105,7 +107,7 @@ def _call_what_is_due(inbox: queue.SimpleQueue[_Due | None], threads: Threads, s
         except queue.Empty:
             _, _, task = heappop(waiting)
             try:
-                threads.submit(partial(_call, inbox, task), stop)
+                threads.submit(partial(_call, inbox, task, stop), stop)
             except Unavailable:
                 heappush(waiting, (monotonic() + _NO_THREAD, next(numbers), task))
             continue
@@ -115,11 +117,11 @@ def _call_what_is_due(inbox: queue.SimpleQueue[_Due | None], threads: Threads, s
         heappush(waiting, (due[0], next(numbers), due[1]))
 
 
-def _call(inbox: queue.SimpleQueue[_Due | None], reference: weakref.ref[Task]) -> None:
+def _call(inbox: queue.SimpleQueue[_Due | None], reference: weakref.ref[Task], stop: threading.Event) -> None:
     task = reference()
     try:
         after = None if task is None else task.poll()
-    except Cancelled:
-        return
+    except Cancelled:  # by somebody else, who closed what it waited for, unless it is over
+        after = None if stop.is_set() else _AGAIN
     if after is not None:
         inbox.put((monotonic() + after, reference))

@@ -13,7 +13,7 @@ from typing import Generic, Protocol, Self, TypeVar
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RunRef
 from artifact_store.core.trust import Consent
-from artifact_store.errors import Unavailable, Unconfirmed
+from artifact_store.errors import Corrupt, Unavailable, Unconfirmed
 from artifact_store.ops import follow, read, resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import check_example
@@ -22,6 +22,7 @@ from artifact_store.run import CachingRun, Run
 from artifact_store.storage.base import Version
 from artifact_store.storage.threads import LOOK_UP, Cancelled
 from artifact_store.watching.pace import Moment, Storage, WatchOptions
+from artifact_store.wording import brief
 
 T = TypeVar("T")
 
@@ -144,8 +145,9 @@ class Watched(Generic[T]):
 
     def begin(self) -> None:
         """Load what the alias names now, or raise why not."""
+        asked = Moment.now(self._context)
         seen = resolve.published_pointer(self._context, self.ref)
-        self._confirmed, self._seen, self._pointer = Moment.now(self._context), seen.version, seen.value
+        self._confirmed, self._seen, self._pointer = asked, seen.version, seen.value
         self._take(seen.value)
         self._note_good()
 
@@ -172,11 +174,9 @@ class Watched(Generic[T]):
         except Unavailable as error:
             storage.failed(error, asked.steady)
             self._fail(error)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 -- as below
             storage.answered()
-            if not isinstance(error, Exception) or isinstance(error, Cancelled):
-                raise
-            self._fail(error)
+            self._fail(_failure(error))
         else:
             storage.answered()
             if found is not None:
@@ -191,10 +191,8 @@ class Watched(Generic[T]):
         try:
             if self._pointer is not None:
                 self._take(self._pointer)
-        except Cancelled:
-            raise
-        except Exception as error:  # noqa: BLE001 -- of a library too: the model before stays, and this one is tried again
-            self._refuse(error)
+        except BaseException as error:  # noqa: BLE001 -- of a library too: the model before stays, and this one is tried again
+            self._refuse(_failure(error))
             return
         self._confirmed = asked
         self._note_good()
@@ -224,7 +222,7 @@ class Watched(Generic[T]):
             return
         try:
             self._options.on_change(self)
-        except Exception:  # what the caller does there must not keep this or other aliases from being watched
+        except BaseException:  # what the caller does there must not keep this or other aliases from being watched
             log.exception("%s: on_change failed", self.ref)
 
     def _note_good(self) -> None:
@@ -263,3 +261,14 @@ class Watched(Generic[T]):
     def _changed(self) -> threading.Condition:
         """One per process: a thread that a fork left behind in the parent may hold the parent's for ever."""
         return self._changes.setdefault(this_process(), threading.Condition())
+
+
+def _failure(error: BaseException) -> Exception:
+    """Return why the newest model is not served; ``Cancelled`` is raised. What a library in Rust raises is no error."""
+    if isinstance(error, Cancelled):
+        raise error
+    if isinstance(error, Exception):
+        return error
+    failure = Corrupt(f"the run cannot be loaded: {type(error).__name__}: {brief(str(error))}")
+    failure.__cause__ = error
+    return failure

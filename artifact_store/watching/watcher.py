@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Self, TypeVar
 
 from artifact_store.core.references import RefLike, RunRef
-from artifact_store.errors import InvalidOption
+from artifact_store.errors import InvalidOption, Unsupported
 from artifact_store.ops.context import Context
 from artifact_store.process import Process, this_process
 from artifact_store.run import Run
@@ -24,9 +24,17 @@ class Watcher:
     """Any number of watched aliases, and the one poller of all of them. A context manager.
 
     As long as the storage does not answer, one alias at a time asks for all, less and less often.
+
+    Raises:
+        Unsupported: the store is opened offline, where nothing is ever confirmed.
     """
 
     def __init__(self, context: Context, options: WatchOptions, *, alone: bool = False) -> None:
+        if context.is_offline:
+            raise Unsupported(
+                f"{context.backend.url} is opened with offline=True, and what an alias names now is asked of the "
+                "storage: open it without to watch, or load what the cache saw last"
+            )
         self._context, self._options, self._alone = context, options, alone
         self._poller = Poller(_AT_ONCE)
         self._storages: dict[Process, Storage] = {}

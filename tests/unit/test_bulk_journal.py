@@ -32,14 +32,14 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=examples(25, 1000))
 @given(rounds=st.lists(ANSWERS, max_size=4))
-def test_what_was_answered_first_is_known_to_the_next_driver(path: Path, rounds: list[dict[str, object]]) -> None:
+def test_what_was_answered_last_is_known_to_the_next_driver(path: Path, rounds: list[dict[str, object]]) -> None:
     path.unlink(missing_ok=True)
     known: dict[str, object] = {}
     for answers in rounds:
         with Journal(path, QUESTION) as journal:
             assert journal.answers == known
             journal.add(answers.items())
-        known = {**answers, **known}
+        known = {**known, **answers}
     with Journal(path, QUESTION) as journal:
         assert journal.answers == known
 
@@ -59,7 +59,7 @@ def test_wherever_a_driver_is_killed_the_next_one_goes_on(
         journal.add(after.items())
     assert kept.items() <= before.items()
     with Journal(path, QUESTION) as journal:
-        assert journal.answers == {**after, **kept}
+        assert journal.answers == {**kept, **after}
 
 
 @settings(max_examples=examples(25, 1000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -15,7 +16,7 @@ import pytest
 from artifact_store import ArtifactStore, CodecRegistry, LoadPolicy, StoreSpec
 from artifact_store.errors import InvalidOption
 from artifact_store.storage.memory import MemoryBackend
-from tests.keys import public, signer
+from tests.keys import public, signer, strict
 
 pytestmark = pytest.mark.windows
 
@@ -137,10 +138,21 @@ class TestWhatIsRefused:
         with pytest.raises(InvalidOption, match="stays in this process"):
             ArtifactStore(**arguments).spec()
 
-    @pytest.mark.parametrize("document", [{}, {"url": "memory://specs", "key": SECRET}])
-    def test_json_of_something_else(self, document: dict[str, Any]) -> None:
+    @pytest.mark.parametrize("document", [{}, {"url": "memory://specs", "key": SECRET}, ["memory://specs"], None])
+    def test_json_of_something_else(self, document: Any) -> None:
         with pytest.raises(InvalidOption, match="no StoreSpec"):
             StoreSpec.from_json(document)
+
+    @pytest.mark.parametrize("name", StoreSpec("memory://specs", policy=strict()).to_json())
+    def test_json_in_which_a_field_is_something_else(self, name: str) -> None:
+        document = StoreSpec("memory://specs", policy=strict()).to_json()
+        for wrong in (7, "x", [7], {"x": 7}, True, 1e300):
+            with contextlib.suppress(InvalidOption):
+                StoreSpec.from_json({**document, name: wrong}).open()
+            if name == "policy":
+                for part in document[name]:
+                    with contextlib.suppress(InvalidOption):
+                        StoreSpec.from_json({**document, name: {**document[name], part: wrong}}).open()
 
 
 def test_the_environment_is_not_asked_before_the_store_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -72,6 +73,23 @@ def test_at_the_limit_what_was_used_longest_ago_goes(tmp_path: Path) -> None:
     files.keep(10)
     assert files.kept() == {0, *range(3, 11)}  # a tenth is freed beyond what was needed
     assert sum(entry.bytes for entry in files.cache.folder.entries()) <= 10 * SIZE
+
+
+def test_a_time_that_no_calendar_has_stops_nothing(tmp_path: Path) -> None:
+    files = Files(tmp_path, limit=3 * SIZE)
+    files.keep(1, 2)
+    files.cache.see(PLACE, KEY, b"{}")
+    for number, when in ((1, 1e12), (2, -1e12)):
+        os.utime(files.path(number), (when, when))
+    (document,) = (entry for entry in files.cache.folder.entries() if entry.kind == "document")
+    os.utime(document.path, (1e12, 1e12))
+    seen = files.cache.recall(PLACE, KEY, limit=100)
+    assert seen is not None
+    assert seen.data == b"{}"
+    files.keep(3, 4)  # for which others go
+    assert 4 in files.kept()
+    assert Cache(tmp_path / "cache").prune(size=1).apply().ok
+    assert files.kept() == set()
 
 
 def test_a_use_touches_a_file_and_writes_nothing(tmp_path: Path) -> None:
@@ -214,6 +232,19 @@ def test_what_is_not_of_the_cache_is_neither_counted_nor_removed(tmp_path: Path)
     assert all(path.stat().st_size == 10 * SIZE for path in foreign)
     assert inner.is_dir()
     assert files.kept() == set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="only administrators make links there")
+def test_what_was_used_is_read_from_a_plain_file_alone(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text('{"bytes": 5, "limit": 7}')
+    cache = Cache(tmp_path / "cache")
+    for make in (lambda place: place.symlink_to(other), os.mkfifo, Path.mkdir):
+        place = tmp_path / "cache" / "usage"
+        shutil.rmtree(place.parent, ignore_errors=True)
+        place.parent.mkdir()
+        make(place)
+        assert cache.limit is None  # and nobody waits for somebody who writes
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="only administrators make links there")

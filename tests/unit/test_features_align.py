@@ -858,6 +858,84 @@ def test_an_array_of_large_integers_is_refused_where_they_would_be_rounded(kinds
     assert FeatureSchema(["n", "x"], dtypes="int64").align(np.array([[2**53 + 1, 1]])).tolist() == [[2**53 + 1, 1]]
 
 
+NUMBERS = ("float16", "float32", "float64", "int8", "int32", "int64", "uint8", "uint64", "bool")
+ODD = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.1,
+    255.0,
+    65504.0,
+    65520.0,
+    2.0**24 + 1,
+    -(2.0**31),
+    2.0**53,
+    2.0**63,
+    3.5e38,
+    1e300,
+    5e-324,
+]
+ODD += [float("nan"), float("inf"), -float("inf")]
+
+
+def outcome(schema, rows):
+    """What becomes of rows: the columns as arrays, or nothing where they are refused."""
+    try:
+        made = schema.align(rows)
+    except FeatureMismatch:
+        return None
+    if isinstance(made, np.ndarray):
+        return list(made.T)
+    return [made[name].to_numpy() for name in schema.names]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    cells=st.lists(st.lists(st.sampled_from(ODD), min_size=3, max_size=3), max_size=4),
+    have=st.sampled_from(NUMBERS),
+    kinds=st.lists(st.sampled_from(NUMBERS), min_size=3, max_size=3)
+    | st.sampled_from(NUMBERS).map(lambda kind: [kind] * 3),
+)
+def test_the_same_numbers_become_the_same_or_are_refused_in_every_form(cells, have, kinds):
+    with np.errstate(all="ignore"):
+        rows = np.array(cells).reshape(-1, 3).astype(have)
+    schema = FeatureSchema(NAMES[:3], dtypes=dict(zip(NAMES, kinds, strict=False)))
+    expected = outcome(schema, rows)
+    wide = np.zeros((len(rows), 6), have)
+    wide[:, ::2] = rows
+    for other in (np.asfortranarray(rows), wide[:, ::2], rows.astype(rows.dtype.newbyteorder())):
+        found = outcome(schema, other)
+        assert (found is None) == (expected is None)
+        for one, same in zip(found or [], expected or [], strict=True):
+            assert (one.dtype, one.tobytes()) == (same.dtype, same.tobytes())
+    columns = {name: np.ascontiguousarray(rows[:, place]) for place, name in enumerate(schema.names)}
+    tables = {make: outcome(schema, make(columns)) for make in (as_pandas, as_polars, as_arrow)}
+    by_pandas = tables[as_pandas]
+    for make, found in tables.items():
+        assert (found is None) == (by_pandas is None), make
+        for one, kind, column in zip(found or [], kinds, columns.values(), strict=False):
+            assert one.dtype == kind, make
+            with np.errstate(all="ignore"):
+                np.testing.assert_array_equal(one, column.astype(kind), err_msg=str(make))
+    if expected is not None and by_pandas is not None:
+        for one, same in zip(expected, by_pandas, strict=True):
+            np.testing.assert_array_equal(one, same.astype(one.dtype))
+
+
+@pytest.mark.parametrize("kinds", [{}, {"dtypes": "float64"}], ids=["of any dtype", "of one dtype"])
+def test_numbers_in_the_other_byte_order_are_brought_into_that_of_the_machine(kinds):
+    made = FeatureSchema(NAMES, **kinds).align(ROWS.astype(ROWS.dtype.newbyteorder()))
+    assert made.dtype.isnative
+    assert made.tobytes() == ROWS.tobytes()
+
+
+@pytest.mark.parametrize(("value", "want"), [(-(2**31), "float32"), (2**53 + 2, "float64"), (2**63, "float64")])
+@make_table
+def test_a_large_whole_number_that_a_float_holds_is_taken_from_any_table(make, value, want):
+    assert values(FeatureSchema(["n"], dtypes=want).align(make({"n": np.array([value, 1])}))) == {"n": [value, 1.0]}
+
+
 class TestWhatIsReady:
     def test_polars_in_training_order_is_taken_as_it_is(self):
         schema = FeatureSchema(["a", "b"], dtypes={"a": "float64", "b": "int8"})

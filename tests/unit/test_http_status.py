@@ -34,6 +34,7 @@ def error(
     ("status", "code", "operation", "conditional", "expected"),
     [
         (301, "PermanentRedirect", "read", False, InvalidOption),
+        (304, "", "read", False, Unreachable),
         (307, "", "read", False, InvalidOption),
         (400, "", "read", False, Unsupported),
         (400, "RequestTimeout", "write", False, Unreachable),

@@ -16,6 +16,7 @@ from artifact_store.core.index_rows import (
     Row,
     count_to_merge,
     is_sound,
+    lines_of,
     merged,
     metric_number,
     needle,
@@ -98,6 +99,7 @@ def test_a_row_that_would_be_too_long_says_only_which_run_it_is():
         {"description": None},
         {"files": -1},
         {"size": 1.5},
+        {"size": 1 << 63},
         {"size": True},
     ],
     ids=str,
@@ -120,6 +122,54 @@ def test_a_row_about_what_is_no_run_is_not_used(wrong):
 def test_a_row_of_a_day_that_does_not_exist_is_corrupt_when_it_is_asked_for():
     with pytest.raises(Corrupt, match="index --rebuild"):
         _ = Row(live(created_at="2024-02-31T00:00:00.000000Z")).created_at
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"description": "\ud800"},
+        {"metrics": {"sharpe": math.inf}},
+        {"metrics": {"sharpe": math.nan}},
+        {"tags": None},
+        {"created_at": "2024-02-31T00:00:00.000000Z"},
+        {"state": "gone", "more": "x" * MAX_LINE},
+    ],
+    ids=lambda wrong: str(wrong)[:40],
+)
+def test_a_row_that_is_none_of_ours_goes_into_no_block_and_its_manifest_is_read(wrong):
+    (line,) = lines_of([live(**wrong)])
+    assert json.loads(line) == {
+        **{name: live()[name] for name in ("model", "model_type", "run_id", "symbol")},
+        "state": "large",
+    }
+
+
+def test_a_row_about_no_run_that_cannot_be_written_is_left_out():
+    assert list(lines_of([live(model="gru/\ud800"), live(run_id="\ud800"), live()])) == [Row(live()).line]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": {"sharpe": 1.5}},
+        {"metrics": {}},
+        {"tags": {}},
+        {"description": "another"},
+        {"size": 3},
+        {"files": 2},
+        {"created_at": "2024-02-01T00:00:00.000000Z"},
+        {"manifest_sha256": "0" * 64},
+    ],
+    ids=str,
+)
+def test_whatever_else_a_row_says_shows_in_its_fingerprint(changes):
+    assert Row(live(**changes)).fingerprint != Row(live()).fingerprint
+
+
+def test_the_form_of_a_number_makes_no_other_fingerprint():
+    written = Row.of(manifest(metrics={"a": 1, "b": "NaN", "c": "-Infinity", "d": -0.0, "e": 2**60}))
+    as_doubles = {**written.value, "metrics": {"e": 2.0**60, "d": 0.0, "c": -math.inf, "b": math.nan, "a": 1.0}}
+    assert Row(as_doubles).fingerprint == Row(json.loads(written.line)).fingerprint == written.fingerprint
 
 
 def test_metrics_are_numbers_or_the_texts_that_stand_for_some():
@@ -236,6 +286,7 @@ def test_a_head_comes_back_as_it_was():
         {"blocks": [5, 5]},
         {"blocks": [-1]},
         {"blocks": ["x"]},
+        {"blocks": [math.inf]},
         {"blocks": None},
         {"at": "now"},
         {"at": None},

@@ -7,6 +7,7 @@ import pytest
 
 from artifact_store import ArtifactStore
 from artifact_store.canonical import canonical, checksum
+from artifact_store.core import keys
 from artifact_store.core.store_record import MAX_STORE_RECORD, StoreRecord
 from artifact_store.errors import (
     AccessDenied,
@@ -228,6 +229,15 @@ def test_a_verdict_is_tried_again_where_what_was_kept_of_it_is(what):
     spoilt.write(place, kept, when=Always())
     with pytest.raises(ConditionsUnsupported, match="does not honour them"):
         opened(asked_by("another", spoilt._space))
+
+
+def test_that_a_condition_failed_is_believed_of_nobody():
+    backend = MemoryBackend()
+    made = opened(backend)
+    failed = {"create_only": True, "compare_and_swap": False}
+    kept = made.model_copy(update={"probed": {backend.endpoint: failed}, "probed_by": "another"})
+    backend.write(keys.kept_verdict(backend.endpoint, "another"), kept.to_bytes(), when=Always())
+    assert opened(asked_by("another", backend._space, dishonest=False)) == made
 
 
 def test_who_may_not_keep_a_verdict_writes_all_the_same():

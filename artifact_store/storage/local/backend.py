@@ -17,7 +17,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -47,14 +46,13 @@ from artifact_store.storage.local.folders import (
     descend,
     is_link,
     make_root,
+    modified,
     open_root,
     pieces_of_file,
 )
 from artifact_store.storage.local.mounts import mount_at, network_reason
 from artifact_store.storage.local.new_file import STAGING, TEMPORARY, NewFile, NewFiles, refuse_anything_but_a_file
 from artifact_store.storage.local.paths import Parts, parts_of_key, parts_of_prefix
-
-_LAST_TIME = 32_503_680_000.0  # the year 3000, where Windows stops to count
 
 T = TypeVar("T")
 _OURS = frozenset({(locks.FOLDER, True), (STAGING, True)})  # in the root, and in no listing
@@ -212,7 +210,7 @@ class LocalBackend(Backend):
         """Yield the temporary files of writers: those at work, and those that were killed."""
         for parts, name, found in self._walk(()):
             if name.startswith(TEMPORARY) and stat.S_ISREG(found.st_mode):
-                yield Unfinished("/".join((*parts, name)), name, found.st_size, _modified(found))
+                yield Unfinished("/".join((*parts, name)), name, found.st_size, modified(found))
 
     def discard(self, upload: Unfinished) -> None:
         """Remove exactly this temporary file, and the folders that it leaves empty."""
@@ -243,7 +241,7 @@ class LocalBackend(Backend):
         """Yield what is there, in key order. Symlinks and devices are shown, too: reading them tells what is wrong."""
         for parts, name, found in self._walk(parts_of_prefix(prefix)):
             if not name.startswith(TEMPORARY):
-                yield Entry("/".join((*parts, name)), found.st_size, _modified(found))
+                yield Entry("/".join((*parts, name)), found.st_size, modified(found))
 
     def children(self, prefix: str) -> Iterator[str]:
         yield from sorted(self.children_beginning(prefix, ""))
@@ -388,8 +386,3 @@ class LocalBackend(Backend):
             raise errors.PreconditionFailed(key, f"{key!r} was to be replaced, and is not there") from missing
         if actual.hexdigest() != version:
             raise errors.PreconditionFailed(key, f"{key!r} is not the version any more that was to be replaced")
-
-
-def _modified(found: os.stat_result) -> datetime:
-    # a foreign file may have any time, and must not stop a listing
-    return datetime.fromtimestamp(min(max(found.st_mtime, 0.0), _LAST_TIME), UTC)

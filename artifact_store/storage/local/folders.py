@@ -14,6 +14,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -31,6 +32,12 @@ _LINK_TAGS = {0xA000000C, 0xA0000003}  # symlink and junction; other reparse poi
 _PIECE = 1 << 20
 _RETRY_SECONDS = 2.0
 _REPLACE_SECONDS = 10.0  # against readers who come again and again, each of them for a moment
+_LAST_TIME = 32_503_680_000.0  # the year 3000, where Windows stops to count
+
+
+def modified(found: os.stat_result) -> datetime:
+    """Return when a file was modified, or the nearest time that can be told: a foreign one may have any."""
+    return datetime.fromtimestamp(min(max(found.st_mtime, 0.0), _LAST_TIME), UTC)
 
 
 class PosixFolder:

@@ -134,6 +134,8 @@ class ObstoreBackend(Backend):
             try:
                 answer = obstore.get(client, self._path(key), options=options)
             except obstore.exceptions.NotModifiedError:
+                if unless is None:
+                    raise
                 return None
             size = answer.meta["size"]
             if size > limit:

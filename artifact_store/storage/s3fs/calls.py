@@ -169,7 +169,7 @@ class Calls:
         return _CHECKSUM if client.meta.config.request_checksum_calculation == "when_supported" else None
 
     async def request(self, method: str, attempt: Attempt, **parameters: Any) -> Mapping[str, Any]:
-        """Send one request, once. What goes wrong is translated."""
+        """Send one request, once. What goes wrong is translated; ``NotModified`` is raised where it was asked for."""
 
         async def send() -> Mapping[str, Any]:
             client, filesystem = await self._client(parameters["Bucket"])
@@ -179,9 +179,9 @@ class Calls:
             answer: Mapping[str, Any] = await call(**complete)
             return answer
 
-        return await self.translated(send, attempt)
+        return await self.translated(send, attempt, unless="IfNoneMatch" in parameters)
 
-    async def translated(self, call: Callable[[], Awaitable[T]], attempt: Attempt) -> T:
+    async def translated(self, call: Callable[[], Awaitable[T]], attempt: Attempt, *, unless: bool = False) -> T:
         """Await ``call`` and turn what it raises into our errors."""
         try:
             return await call()
@@ -189,7 +189,7 @@ class Calls:
             raise
         except Exception as error:  # noqa: BLE001 -- botocore, aiohttp and ssl share no base class
             answered = status_of(error)
-            if answered is not None and answered.number == NOT_MODIFIED:
+            if unless and answered is not None and answered.number == NOT_MODIFIED:
                 failure: Exception = NotModified()
             elif answered is None and isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError):
                 failure = self._no_credentials(attempt, error)  # of credential_process, or a file with a token

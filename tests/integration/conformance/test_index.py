@@ -319,6 +319,52 @@ def test_what_is_loaded_goes_by_the_manifest_whatever_the_index_says(store):
     compare(store)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"metrics": {"sharpe": 99}}, {"tags": {"fold": "9"}}, {"description": "the best"}, {"size": 1}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_run_that_was_chosen_by_what_its_manifest_does_not_say_is_not_opened(store, changes):
+    fill(store, 1)
+    store.index.compact()
+    rewritten(store, lambda row: {**row, **changes})
+    for mode in ("checked", "only"):
+        for act in (lambda run: run.load(), lambda run: store.promote(run, "best")):
+            with pytest.raises(errors.Corrupt, match="index --rebuild"):
+                act(next(iter(store.runs(KEY, order_by="-sharpe", limit=1, index=mode))))
+    report = store.doctor(probes=False)
+    assert "index-wrong" in report.codes
+    assert report.repair().apply().ok
+    assert next(iter(store.runs(KEY, order_by="-sharpe", limit=1))).load() == {"n": 0}
+
+
+def test_rows_that_are_none_of_ours_are_carried_into_no_block(store):
+    fill(store, 1)
+    store.index.compact()
+    rewritten(
+        store, lambda row: {**row, "description": "\ud800"} if row["symbol"] == "BTCEUR" else {**row, "size": 1e999}
+    )
+    fill(store, 1)
+    assert store.index.compact().rows == 4
+    assert store.index.status().ok
+    assert "blocks/0000000002.parquet" in objects(store)
+    compare(store)
+
+
+def test_after_the_last_number_a_rebuild_says_how_to_begin_anew(store):
+    fill(store, 1)
+    store.index.compact()
+    write(store, keys.index_block(10**10 - 1, "jsonl.gz"), b"what is this")
+    compare(store, "checked")
+    with pytest.raises(errors.Corrupt, match="remove '_index/' as a whole"):
+        store.index.rebuild()
+    assert not store.doctor(probes=False).repair().apply().ok
+    for name in objects(store):
+        store._context.backend.delete(keys.INDEX + name)
+    assert store.index.rebuild()
+    compare(store)
+
+
 def test_a_run_that_a_client_without_an_index_has_deleted_is_found_by_doctor(store):
     run = fill(store, 2)[0]
     store.index.compact()

@@ -148,6 +148,9 @@ def test_what_a_cache_cannot_know_and_what_writes_is_refused(online, offline):
         store.save({"n": 2}, KEY)
     with pytest.raises(errors.Unsupported, match="offline=True"):
         store.check_writable(KEY)
+    for watch in (lambda: store.watch(KEY, max_stale=timedelta(minutes=5)), store.watcher):  # nothing would confirm it
+        with pytest.raises(errors.Unsupported, match="offline=True"):
+            watch()
 
 
 @NEAR

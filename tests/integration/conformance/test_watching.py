@@ -11,8 +11,10 @@ import pytest
 
 from artifact_store import ArtifactStore, LoadPolicy, errors
 from artifact_store.core import keys
+from artifact_store.storage import poller
 from artifact_store.storage.base import Always
 from artifact_store.storage.memory import MemoryBackend
+from artifact_store.storage.threads import Cancelled
 from artifact_store.testing import Faults, FaultyBackend, backend_tools
 from tests.keys import signer
 
@@ -162,6 +164,23 @@ def test_while_the_storage_is_away_what_is_there_is_served_for_so_long_and_no_lo
         assert watched.model == {"n": 1}
 
 
+def test_what_is_served_was_confirmed_when_it_was_asked_for_and_not_when_the_answer_came():
+    clock = Clock()
+
+    class Slow(MemoryBackend):
+        def read(self, key, *, limit, unless=None):
+            answer = super().read(key, limit=limit, unless=unless)
+            clock.now += timedelta(minutes=10)
+            return answer
+
+    store = ArtifactStore(Slow(), clock=clock)
+    store.save({"n": 1}, KEY)
+    with store.watch(KEY, max_stale=timedelta(minutes=5)) as watched:
+        assert watched.age >= timedelta(minutes=10)
+        with pytest.raises(errors.Unconfirmed):
+            watched.model  # noqa: B018 -- it raises
+
+
 def test_while_the_storage_is_away_one_asks_for_all_and_less_and_less_often():
     backend = Switch()
     store = ArtifactStore(backend, timeout=0.05)
@@ -223,6 +242,51 @@ def test_a_pointer_that_the_policy_does_not_trust_any_more_is_not_confirmed():
         ArtifactStore(backend).save({"n": 2}, KEY, alias="latest")  # by somebody without a key
         until(lambda: isinstance(watched.error, errors.SignatureMissing))
         assert watched.model == {"n": 1}
+
+
+class Panic(BaseException):
+    """What a library in Rust raises when it fails within itself: no ``Exception``."""
+
+
+def test_a_library_that_panics_and_a_change_that_wants_to_exit_do_not_end_the_watching(caplog):
+    store = ArtifactStore(MemoryBackend())
+    store.save({"n": 0}, KEY)
+
+    def load(run):
+        if (found := run.load())["n"] == 1:
+            raise Panic("index out of bounds")
+        return found
+
+    def leave(_):
+        raise SystemExit
+
+    with store.watch(KEY, load=load, every=QUICK, on_change=leave) as watched:
+        store.save({"n": 1}, KEY)
+        until(lambda: watched.error is not None)
+        assert (type(watched.error), watched.model) == (errors.Corrupt, {"n": 0})
+        assert isinstance(watched.error.__cause__, Panic)
+        for number in (2, 3):
+            store.save({"n": number}, KEY)
+            until(lambda number=number: watched.model == {"n": number})
+        assert watched.error is None
+    assert "on_change failed" in caplog.text
+
+
+def test_a_look_that_somebody_else_cut_short_is_repeated(monkeypatch):
+    monkeypatch.setattr(poller, "_AGAIN", QUICK)
+    cut = iter([True])
+
+    class Cut(MemoryBackend):
+        def read(self, key, *, limit, unless=None):
+            if unless is not None and next(cut, False):
+                raise Cancelled  # as where another thread closes the store
+            return super().read(key, limit=limit, unless=unless)
+
+    store = ArtifactStore(Cut())
+    store.save({"n": 0}, KEY)
+    with store.watch(KEY, every=QUICK) as watched:
+        store.save({"n": 1}, KEY)
+        until(lambda: watched.model == {"n": 1})
 
 
 def test_what_a_caller_does_on_a_change_does_not_end_the_watching(caplog):

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -88,6 +89,26 @@ def test_every_refusal_of_s3_says_what_it_is_and_what_to_do(server: HostileS3, e
 
 def region_of(request: Request) -> str:
     return request.headers["authorization"].split("/")[2]
+
+
+def test_a_304_that_nobody_asked_for_says_of_nothing_that_it_is_not_there(server: HostileS3, engine: str) -> None:
+    def lie(request: Request) -> Reply | None:
+        return Reply(304) if request.method == "GET" and request.key.endswith(("manifest.json", "model.json")) else None
+
+    with store_at(server, engine) as patient:
+        saved = patient.save({"a": 1}, KEY, publish="never")
+    before = set(server.objects)
+    options = server.options()
+    with ArtifactStore(server.url("x"), engine=engine, storage_options=options, timeout=0.5) as store:
+        run = store.get(str(saved.ref))
+        server.lie = lie
+        listed = store.runs(KEY)
+        assert list(listed) == []
+        assert [isinstance(problem.error, errors.Unavailable) for problem in listed.problems] == [True]
+        for act in (run.load, lambda: store.gc(grace=timedelta(0)).apply()):
+            with pytest.raises(errors.Unavailable):
+                act()
+    assert set(server.objects) == before
 
 
 def test_a_wrong_region_is_right_once_the_one_that_the_error_names_is_given(server: HostileS3, engine: str) -> None:

@@ -37,5 +37,6 @@ TRIAL: Work[ArtifactStore, str] = Work(
     to_json=str,
     from_json=str,
     lasting=str.islower,
+    holds=lambda *_: True,
     lost="LOST {}: {}".format,
 )

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from artifact_store import ArtifactStore, StoreSpec, errors
 from artifact_store.bulk import checks, pool
+from artifact_store.bulk.journal import line, lines
 from artifact_store.bulk.work import Bulk, Inquiry
 from artifact_store.cli.app import app
 from artifact_store.errors import InvalidOption, Unavailable, Unsupported, WorkerLost
@@ -110,6 +111,53 @@ def test_an_old_tree_is_migrated_by_threads_as_one_by_one(tmp_path: Path, thread
     assert [run.outcome for run in again] == ["copied"] * len(again.runs)  # as the journal has it
     renamed = {"created": "already there"}
     assert [alias.outcome for alias in again.aliases] == [renamed.get(a.outcome, a.outcome) for a in expected.aliases]
+
+
+# ---------------------------------------------------------------- a journal is no truth
+
+
+def test_a_journal_says_nothing_of_a_run_that_an_alias_names_since(store: ArtifactStore, tmp_path: Path) -> None:
+    journal = tmp_path / "answers"
+    first = {report.key: report.run for report in store.validate(resume=journal)}
+    published = store.save({"w": [7]}, "linear/S0")
+    for _ in range(2):  # what was asked again is kept as well
+        second = {report.key: report.run for report in store.validate(resume=journal)}
+        assert second == first | {published.key: str(published.ref)}
+    store.retire("linear/S0")
+    assert store.validate("linear/S0", resume=journal)[0].run == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _: None,
+        lambda _: 7,
+        lambda _: {"problem": []},
+        lambda verdict: {**verdict, "label": "linear/S0:20240101_000000_aaaaaa"},
+        lambda verdict: {name: part for name, part in verdict.items() if name != "bytes"},
+    ],
+    ids=["gone", "number", "nothing", "of another run", "of another release"],
+)
+def test_what_is_no_verdict_on_its_run_is_asked_again(store: ArtifactStore, tmp_path: Path, change: Any) -> None:
+    expected = told(store.verify(resume=tmp_path / "answers"))
+    question, *answers = lines(tmp_path / "answers")
+    for answer in answers:
+        answer["verdict"] = change(answer["verdict"])
+    (tmp_path / "others").write_bytes(b"".join(map(line, [question, *answers])))
+    assert told(store.verify(resume=tmp_path / "others")) == expected
+
+
+def test_what_was_migrated_into_a_store_that_was_made_anew_is_migrated_again(tmp_path: Path) -> None:
+    tree, place = old_tree(tmp_path), tmp_path / "store"
+    for folder in (*tree.glob("[gp]*"), tree / "metadata", *(tree / "lightgbm").glob("*")):
+        if folder.name != "BTCEUR":
+            shutil.rmtree(folder)
+    for _ in range(2):
+        store = ArtifactStore(place)
+        found = migrate_tree(tree, store, resume=tmp_path / "answers")
+        assert [run.outcome for run in found] == ["copied"] * len(found.runs)
+        assert len(list(store.runs())) == len(found.runs) > 0
+        shutil.rmtree(place)
 
 
 # ---------------------------------------------------------------- what is refused
