@@ -1,4 +1,4 @@
-"""The commands of this checkout: ``python dev.py demo | test | prove | lint | wheel | floors | newest | pythons``.
+"""This checkout: ``python dev.py demo | test | prove | bench | lint | wheel | floors | newest | pythons``.
 
 Needs a Python of 3.11 or later and nothing else. Everything is installed into ``.venv`` beside this file, in the
 versions of ``constraints.txt``, and used again until the requirements change. pip's own configuration and
@@ -226,6 +226,12 @@ def prove(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     return run([*command, *arguments])
 
 
+def bench(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Measure: further arguments are those of ``benchmarks`` (``-- --help``)."""
+    ensure_environment("dev", fresh=options.fresh)
+    return run([venv_python(), HERE / "benchmarks", *arguments])
+
+
 def only_lint(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Check style, format and types."""
     refuse(arguments)
@@ -272,6 +278,7 @@ def parser() -> argparse.ArgumentParser:
         ("demo", demo, "save, load, predict and roll back; further arguments go to demo/run.py"),
         ("test", test, "lint, types, tests; further arguments go to pytest, which then runs alone"),
         ("prove", prove, "print one of the tables of evidence; `prove NAME --help` tells its options"),
+        ("bench", bench, "measure beside the floor and beside others; further arguments go to benchmarks (`--list`)"),
         ("lint", only_lint, "style, format and types"),
         ("wheel", wheel, "build both distributions and run tests against the wheels"),
         ("floors", versions, "test with the oldest versions that the requirements allow, installed apart"),

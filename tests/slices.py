@@ -113,6 +113,7 @@ SLICES = {
     "tests/integration/legacy": 6,
     "tests/integration/models": 5,
     "tests/integration/models/test_extras.py::test_a_family_trains_and_predicts_with_its_own_extra_alone": NONE,
+    "tests/integration/test_benchmarks.py::test_every_row_keeps_its_limits_of_requests_steps_and_memory": NONE,
     "tests/proofs/hostile/test_old_trees.py": 12,
     "tests/proofs/hostile/test_planted_code.py": 5,
     "tests/proofs/kills": 4,
