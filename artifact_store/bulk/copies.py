@@ -7,7 +7,7 @@ simply repeated. What is wrong with one run stops no other; a storage that does 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from artifact_store.errors import (
     Unsupported,
     Untrusted,
 )
-from artifact_store.ops import listing, opening, resolve
+from artifact_store.ops import listing, opening, publish, resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.copy_alias import AliasOutcome, copy_alias
 from artifact_store.ops.copy_run import copy_run, is_there
@@ -293,6 +293,15 @@ def _size(manifest: Manifest) -> int:
     return sum(entry.size for entry in manifest.files)
 
 
+def _is_there_still(pair: Pair, _arguments: Mapping[str, JSON], ref: str, run: CopiedRun) -> bool:
+    """Tell whether the target still has a run that a journal says it has: one small request."""
+    named = RunRef.parse(ref)
+    try:
+        return run.ref == ref and publish.stored_manifest(pair.target.records, named.key, named.run or "") is not None
+    except (Corrupt, Unsupported):
+        return False
+
+
 def _from_json(value: JSON) -> CopiedRun:
     error = None if value["error"] is None else error_from_json(value["error"])
     return CopiedRun(value["ref"], value["outcome"], value["bytes"], error)
@@ -305,5 +314,6 @@ COPY: Work[Pair, CopiedRun] = Work(
     to_json=lambda run: run.to_json() | {"error": None if run.error is None else error_to_json(run.error)},
     from_json=_from_json,
     lasting=lambda run: run.outcome in {"copied", "already there"},
+    holds=_is_there_still,
     lost=lambda ref, error: CopiedRun(ref, "refused", error=error),
 )

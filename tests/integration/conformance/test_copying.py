@@ -483,3 +483,6 @@ def test_many_processes_copy_at_once_and_go_on_after_a_crash(source, tmp_path):
     assert (report.counts, heard[-1]) == ({"copied": 3}, (3, 3))
     assert source.copy(source.models(), target, resume=journal).counts == {"copied": 3}  # as the journal says
     assert contents(target) == contents(source)
+    shutil.rmtree(tmp_path / "target" / "linear")  # since then
+    assert source.copy(source.models(), target, resume=journal).ok
+    assert contents(target) == contents(source)
