@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
@@ -44,6 +45,8 @@ class Journal:
             raise
 
     def _begin(self, first: bytes, question: bytes) -> None:
+        if not stat.S_ISREG(os.fstat(self._file).st_mode):  # a device or a pipe, which may have no end
+            raise self._other()
         data = os.read(self._file, len(first))
         if first.startswith(data) and data != first:  # nothing, or as far as a killed driver came with the first line
             os.truncate(self.path, 0)
@@ -52,7 +55,7 @@ class Journal:
         documents = lines(self.path)
         asked = next(documents, None)
         if not isinstance(asked, dict) or "question" not in asked:
-            raise InvalidOption(f"{self.path} is no journal of bulk work, and stays as it is: name another file")
+            raise self._other()
         if canonical(asked["question"]) != question:
             raise InvalidOption(
                 f"{self.path} holds the answers to another question: {_shown(asked['question'])}. Ask that again, or "
@@ -65,6 +68,9 @@ class Journal:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 self._write(b"\n")
+
+    def _other(self) -> InvalidOption:
+        return InvalidOption(f"{self.path} is no journal of bulk work, and stays as it is: name another file")
 
     def add(self, answers: Iterable[tuple[str, Any]]) -> None:
         """Append answers, each a reference and a verdict as JSON: all of them in one write."""

@@ -251,13 +251,12 @@ def parse_lines(text: str, what: str) -> list[RowDict]:
         rows: list[RowDict] = json.loads(f"[{text.replace(NEWLINE, ',')}]")
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"{what} is not lines of JSON: {brief(str(error))}; {REBUILD}") from error
-    if len(rows) != text.count(NEWLINE) + 1 or not all(map(is_named, rows)):
+    if len(rows) != text.count(NEWLINE) + 1 or not all(map(_is_named, rows)):
         raise Corrupt(f"{what} has a line that names no run; {REBUILD}")
     return rows
 
 
-def is_named(row: object) -> bool:
-    """Tell whether this is a row that says which run it is about, and what is so of it."""
+def _is_named(row: object) -> bool:
     return (
         isinstance(row, dict)
         and isinstance(row.get("model"), str)

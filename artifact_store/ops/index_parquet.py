@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from artifact_store.core.documents import read_time, write_time
 from artifact_store.core.index_query import Question
-from artifact_store.core.index_rows import BlockHead, Order, RowDict, is_named, is_sound, metric_number
+from artifact_store.core.index_rows import BlockHead, Order, RowDict, is_sound, metric_number
 from artifact_store.errors import Corrupt
 from artifact_store.wording import brief
 
@@ -33,6 +33,8 @@ _HEAD: Final = b"artifact-store"
 """Under which name the file has the head of the block, as the first line of the lines has it."""
 
 
+_NAMES: Final = ("model", "run_id", "state")
+"""Columns that each row has."""
 _ENCODED: Final = ("model", "metrics.key_value.key", "tags.key_value.key")
 """Columns of which each text is stored once, and read once."""
 
@@ -164,14 +166,14 @@ class _Search:
 
     def _orders(self, file: Any) -> set[Order]:
         names = file.read(columns=["model", "run_id"])
-        if any(column.null_count for column in names.columns):
-            raise Corrupt("a copy of the index has a row that names no run")
         return set(zip(names["model"].to_pylist(), names["run_id"].to_pylist(), strict=True))
 
     def _of_group(self, file: Any, number: int) -> list[RowDict]:
         """Return the rows of a row group that may be wanted."""
-        np, needed = self.np, ["model", "run_id", "state", *self._asked_for()]
+        np, needed = self.np, [*_NAMES, *self._asked_for()]
         table = file.read_row_group(number, columns=needed).combine_chunks()
+        if any(table[name].null_count for name in _NAMES):
+            raise Corrupt("a copy of the index has a row that names no run")
         wanted = self._are(table["state"], "live") & self._admitted(table)
         large = self._are(table["state"], "large")
         if self.model is not None:
@@ -262,6 +264,6 @@ def _row(cells: dict[str, Any]) -> RowDict:
     if row["state"] == "live":
         row["created_at"] = row["created_at"] and write_time(row["created_at"])
         row["metrics"], row["tags"] = dict(row["metrics"] or ()), dict(row["tags"] or ())
-    if not is_named(row) or not is_sound(row):
+    if not is_sound(row):
         raise Corrupt("a copy of the index has a row that is none")
     return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,14 @@ def test_a_file_of_something_else_stays_as_it_is(path: Path, content: bytes) -> 
     with pytest.raises(InvalidOption, match="no journal"):
         Journal(path, QUESTION)
     assert path.read_bytes() == content
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name")
+def test_what_is_no_plain_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(InvalidOption, match="no journal"):
+            Journal(place, QUESTION)
 
 
 def test_a_line_beyond_all_measure_is_passed_over(path: Path) -> None:

@@ -301,6 +301,20 @@ def test_a_copy_that_pyarrow_refuses_is_passed_over(store):
         compare(store, "only")
 
 
+@pytest.mark.parametrize("column", ["model", "run_id", "state"])
+def test_a_copy_with_a_row_that_names_no_run_is_passed_over(store, column):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    fill(store)
+    store.index.compact()
+    place = keys.index_block(1, "parquet")
+    table = pq.read_table(pa.BufferReader(store._context.backend.read(place, limit=1 << 20).data))
+    number, out = table.schema.get_field_index(column), pa.BufferOutputStream()
+    holes = pa.nulls(table.num_rows, pa.string())
+    pq.write_table(table.set_column(number, table.schema.field(column), holes), out)
+    write(store, place, out.getvalue().to_pybytes())
+    compare(store)
+
+
 def test_what_is_loaded_goes_by_the_manifest_whatever_the_index_says(store):
     run = fill(store, 1)[0]
     store.index.compact()
