@@ -75,6 +75,7 @@ FOLLOWED = {
     "reader.py": {"`artifact-store ls`": _COMMANDS},
     "cli/app.py": {"--exit-code": "lists the exit statuses"},
     "core/index_rows.py": {"`artifact-store index --rebuild`": _INDEX},
+    "ops/index_writing.py": {"`artifact-store index --rebuild`": _INDEX},
     "core/policy.py": {"publish='never'": "repeats what was given"},
     "core/references.py": {
         "store='./store/models'": "of artifact_models.load: tests/integration/models/test_adapter.py"
