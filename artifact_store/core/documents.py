@@ -148,13 +148,18 @@ class Document(Value):
 class ModelDocument(Document):
     """A document about one model."""
 
+    __slots__ = ("_key",)
+
     model_type: str
     symbol: str | None
 
     @property
     def key(self) -> ModelKey:
         """The model that this is about."""
-        return ModelKey(self.model_type, self.symbol)
+        if not hasattr(self, "_key"):
+            object.__setattr__(self, "_key", ModelKey(self.model_type, self.symbol))
+        key: ModelKey = getattr(self, "_key")  # noqa: B009 -- a slot, which is no field
+        return key
 
     def check_key(self, key: ModelKey, what: str) -> None:
         """Raise ``Corrupt`` unless this is about that very model."""

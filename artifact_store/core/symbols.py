@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from artifact_store.core.grammar import BEFORE_A_RUN, RUN_ID, WINDOWS_DEVICE
@@ -32,6 +33,8 @@ ESCAPED_SYMBOLS: Final = "symbols"
 
 _OTHER = re.compile(r"[^A-Za-z0-9._-]")
 _DOT_AT_THE_END = re.compile(r"\.(?=(?:json|history)?\Z)")
+_KEPT = 4096
+"""Spellings that are kept: a store with many symbols asks for each of them again and again."""
 _FIRST = re.compile(r"[A-Za-z0-9;]")
 _IN_REFERENCES = re.compile("[/@;]|" + BEFORE_A_RUN)
 _SELECTING = re.compile("@|" + BEFORE_A_RUN)
@@ -90,6 +93,7 @@ def _folded(symbol: str | None) -> str:
 # ---------------------------------------------------------------- in keys and file names
 
 
+@lru_cache(_KEPT)
 def spelled(symbol: str) -> str:
     """Return how a symbol is spelled in keys and file names: a name that every platform holds, and one per symbol."""
     text = _DOT_AT_THE_END.sub(_escaped, _OTHER.sub(_escaped, symbol))

@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from operator import gt
 from typing import Final
 
 from artifact_store.errors import Corrupt
@@ -130,10 +129,8 @@ def _are_plain(rows: Mapping[str, Sequence[str]], features: int) -> bool:
 
     One digit is as good as another in a number, so only one of each shape is looked at.
     """
-    shapes = set[str]()
-    for row in chain.from_iterable(rows.values()):
-        shapes.update(row.translate(_ANY_DIGIT).split(" "))
-    if not all(map(_ONE.fullmatch, shapes)):
+    every = " ".join(chain.from_iterable(rows.values()))
+    if not all(map(_ONE.fullmatch, set(every.translate(_ANY_DIGIT).split(" ")))):
         return False
     leaves = rows["num_leaves"]
     if {*rows["num_cat"], *rows["is_linear"]} != {"0"} or not all(map(str.isdecimal, leaves)):
@@ -153,7 +150,7 @@ def _are_plain(rows: Mapping[str, Sequence[str]], features: int) -> bool:
         or any(int(kind) & _CATEGORICAL for kind in set(kinds))
     ):
         return False
-    return all(map(_is_grown, rows["left_child"], rows["right_child"]))
+    return _are_grown(rows["left_child"], rows["right_child"], nodes)
 
 
 def _are_below(numbers: Sequence[str], end: int) -> bool:
@@ -161,22 +158,30 @@ def _are_below(numbers: Sequence[str], end: int) -> bool:
     return all(number.isdecimal() and len(number) <= _LONGEST and int(number) < end for number in set(numbers))
 
 
-def _is_grown(left: str, right: str) -> bool:
-    """Tell whether each node and leaf is a child once, and each node behind its parent, as a tree grows in LightGBM.
+def _are_grown(left: Sequence[str], right: Sequence[str], counts: Sequence[int]) -> bool:
+    """Tell whether each node and leaf is a child once, and each node behind its parent, as trees grow in LightGBM.
 
-    Such nodes hang together; others may as well.
+    Such nodes hang together; others may as well. ``counts`` are how many nodes each tree has, one at least.
     """
-    texts = left.split(" "), right.split(" ")
-    if max(map(len, (*texts[0], *texts[1]))) > _LONGEST:
+    import numpy as np
+
+    texts = " ".join(chain(left, right)).split(" ")
+    if max(map(len, texts)) > _LONGEST:
         return False
     try:
-        first, second = (list(map(int, each)) for each in texts)
+        children = np.array(list(map(int, texts)), np.int64).reshape(2, -1)
     except ValueError:  # another number than a whole one
         return False
-    nodes, children = len(first), {*first, *second}
-    complete = len(children) == nodes * 2 and min(children) == -nodes - 1 and max(children) < nodes
-    behind = sum(map(gt, first, range(nodes))) + sum(map(gt, second, range(nodes)))
-    return complete and 0 not in children and behind == nodes - 1
+    nodes = np.array(counts, np.int64)
+    first = np.repeat(np.cumsum(nodes) - nodes, nodes)  # where the nodes of the tree of each node begin
+    own, size = np.arange(len(first)) - first, np.repeat(nodes, nodes)
+    if (children >= size).any() or (children < -size - 1).any() or ((children >= 0) & (children <= own)).any():
+        return False
+    is_node = children >= 0
+    of_nodes = np.bincount((children + first)[is_node], minlength=len(first))
+    leaves = first + np.repeat(np.arange(len(nodes)), nodes)  # where its leaves begin, of which there is one more
+    of_leaves = np.bincount((leaves - children - 1)[~is_node], minlength=len(first) + len(nodes))
+    return bool((of_nodes == (own > 0)).all() and (of_leaves == 1).all())
 
 
 def words(row: str) -> list[str]:

@@ -35,7 +35,7 @@ _MEANINGS: tuple[tuple[set[int], type[ArtifactStoreError], str], ...] = (
 
 
 @contextlib.contextmanager
-def translated(path: Path, *, absence: bool = False) -> Iterator[None]:
+def translated(path: Path | str, *, absence: bool = False) -> Iterator[None]:
     """Raise our own error for any ``OSError``; with ``absence``, let ENOENT and ENOTDIR through."""
     try:
         yield
@@ -56,7 +56,7 @@ def in_use(error: OSError) -> bool:
     return code in _IN_USE or (code is None and error.errno == errno.EACCES)
 
 
-def _meaning(error: OSError, path: Path) -> ArtifactStoreError:
+def _meaning(error: OSError, path: Path | str) -> ArtifactStoreError:
     said = f"{path}: {error.strerror or error}"
     if in_use(error):
         return Unreachable(f"{said}. Another program has it open, or you may not use it; try again")

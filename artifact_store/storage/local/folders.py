@@ -43,10 +43,15 @@ def modified(found: os.stat_result) -> datetime:
 class PosixFolder:
     """One open folder, by its descriptor. Names are single segments; close it after use."""
 
-    def __init__(self, path: Path, descriptor: int | None = None) -> None:
-        self.path = path
+    def __init__(self, root: Path, names: tuple[str, ...] = (), descriptor: int | None = None) -> None:
+        self._root, self._names = root, names
         # without a descriptor this is the root, which alone may be reached through a symlink
-        self._at = os.open(path, os.O_RDONLY | os.O_DIRECTORY) if descriptor is None else descriptor
+        self._at = os.open(root, os.O_RDONLY | os.O_DIRECTORY) if descriptor is None else descriptor
+
+    @property
+    def path(self) -> Path:
+        """Where it is; made when it is asked for, which reading does not."""
+        return self._root.joinpath(*self._names)
 
     def enter(self, name: str) -> PosixFolder:
         """Open the folder ``name``; a symlink is ``Corrupt``, a file ``NotADirectoryError``."""
@@ -57,7 +62,7 @@ class PosixFolder:
             if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENOTDIR} and stat.S_ISLNK(self.look(name).st_mode):
                 _refuse_link(self.path / name)
             raise
-        return PosixFolder(self.path / name, below)
+        return PosixFolder(self._root, (*self._names, name), below)
 
     def make(self, name: str) -> bool:
         """Make the folder ``name``, for its owner alone, unless it is there; return whether it was made."""
@@ -255,7 +260,7 @@ def flush(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def pieces_of_file(descriptor: int, path: Path, most: int) -> Iterator[bytes]:
+def pieces_of_file(descriptor: int, path: Path | str, most: int) -> Iterator[bytes]:
     """Yield what an open file holds, up to ``most`` bytes."""
     while most:
         with translated(path):
