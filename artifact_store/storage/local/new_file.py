@@ -163,7 +163,8 @@ class NewFiles:
             self._unsettled.pop(key, None)
 
     def _sync(self, parts: tuple[str, ...]) -> None:
-        with contextlib.closing(self._down(parts, lambda above, name: above.enter(name), conditional=True)) as folder:
+        """Flush a folder, which was judged when it was written to."""
+        with contextlib.closing(self._down(parts, lambda above, name: above.enter(name), conditional=False)) as folder:
             folder.sync()
 
     def _later(self, folder: Folder) -> None:
