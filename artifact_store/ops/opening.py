@@ -132,8 +132,13 @@ def ensure_open(context: Context) -> StoreRecord:
     Raises:
         StoreReplaced: this client has seen another store at this root; no run was written, and nothing signed.
     """
+    return _opened(context, None)
+
+
+def _opened(context: Context, found: StoreRecord | None) -> StoreRecord:
+    """Return the record of the store, opened for writing by what was ``found`` in its root, if that was read."""
     if context.opened.record is None:
-        record = open_for_writing(context.records, context.concurrency, now=context.now)
+        record = open_for_writing(context.records, context.concurrency, now=context.now, found=found)
         if context.last_seen is not None:
             context.last_seen.check_store(context.backend, record.store_id)
         context.opened.record = record
@@ -142,11 +147,12 @@ def ensure_open(context: Context) -> StoreRecord:
 
 def ensure_open_existing(context: Context) -> StoreRecord:
     """Return the record of the store, opened for writing, if the root still says that it is one; else ``NotAStore``."""
-    if context.records.store() is None:
+    found = context.records.store()
+    if found is None:
         raise NotAStore(
             f"{context.backend.url} is not a store: it has no {keys.STORE_MARKER}. Nothing was touched: check the path"
         )
-    return ensure_open(context)
+    return _opened(context, found)
 
 
 def staging_folder(context: Context) -> StagedFolder:
@@ -173,8 +179,10 @@ def _may_be_opened(context: Context) -> bool:
     return True
 
 
-def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callable[[], datetime]) -> StoreRecord:
-    """Return the record of the store, after making one if the root is empty.
+def open_for_writing(
+    records: Records, concurrency: Concurrency, *, now: Callable[[], datetime], found: StoreRecord | None = None
+) -> StoreRecord:
+    """Return the record of the store, which may have been ``found``, after making one if the root is empty.
 
     One request where the store exists and records what this engine found at this endpoint, two where that was kept.
 
@@ -187,7 +195,7 @@ def open_for_writing(records: Records, concurrency: Concurrency, *, now: Callabl
     backend = records.backend
     if backend.read_only:
         raise Unsupported(backend.read_only)
-    record = records.store()
+    record = found or records.store()
     if record is None:
         if concurrency == "safe":
             _check_capable(backend)
