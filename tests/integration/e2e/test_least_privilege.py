@@ -87,6 +87,8 @@ def read_everything(site, folder):
     assert store.diff(f"{KEY}:{OLD}", KEY)
     assert store.verify().ok
     store.get("gru/SIGNED").download(folder / "copy", all_signatures=True)
+    assert store.copy(KEY, ArtifactStore(folder / "laptop")).ok
+    assert store.export("gru/SIGNED", folder / "signed.zip").runs
     with pytest.raises(errors.AliasNotFound):
         store.load(f"{KEY}@nobody")
     with pytest.raises(errors.RunNotFound):
@@ -117,6 +119,9 @@ def write_everything(site, folder):
     store.promote(f"{KEY}@latest", "latest", vouch=store.history(KEY).pointer)  # so far it has no signature
     store.rollback(KEY)
     store.retire("gru/NEW")
+    laptop = ArtifactStore(folder / "laptop", signer=signer())
+    laptop.save({"n": 1}, "gru/COPIED", components={"large": LARGE})
+    assert laptop.copy("gru/COPIED", store).ok
     for number in range(32):  # enough for a block of the archive
         store.promote("gru/NEW:20240202_000000", "latest", reason=str(number))
         store.retire("gru/NEW")
