@@ -24,6 +24,7 @@ from artifact_store.core import keys
 from artifact_store.core.documents import FORMAT, NON_FINITE, read_time, write_time
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.outline import Outline
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import Corrupt, FormatTooNew, InvalidInput
 from artifact_store.wording import brief
@@ -60,13 +61,13 @@ class Row:
     def __init__(self, value: RowDict, manifest: Manifest | None = None) -> None:
         self.value = value
         self.load: Callable[[Row], Manifest] | None = None
-        """Reads the manifest, where the row was not made from it."""
+        """Makes the manifest of its bytes, or reads it, where the row was not made from one."""
         self._manifest = manifest
 
     @property
     def is_read(self) -> bool:
-        """Whether the manifest is there without reading it."""
-        return self._manifest is not None
+        """Whether the manifest, or its bytes, are there already."""
+        return self._manifest is not None or self.load is not None
 
     @property
     def manifest(self) -> Manifest:
@@ -77,7 +78,7 @@ class Row:
         return self._manifest
 
     @classmethod
-    def of(cls, record: Manifest | Tombstone) -> Row:
+    def of(cls, record: Manifest | Outline | Tombstone) -> Row:
         """Return the row of what stands in the place of a manifest."""
         about = {
             "model": str(record.key),
@@ -89,7 +90,7 @@ class Row:
             return cls({**about, "state": "gone"})
         value = {
             **about,
-            "created_at": write_time(record.created_at),
+            "created_at": record.written_at if isinstance(record, Outline) else write_time(record.created_at),
             "description": record.description,
             "files": len(record.files),
             "manifest_sha256": record.digest,
@@ -98,7 +99,11 @@ class Row:
             "state": "live",
             "tags": dict(record.tags),
         }
-        return cls(value, record)
+        if isinstance(record, Manifest):
+            return cls(value, record)
+        row, data = cls(value), record.to_bytes()
+        row.load = lambda row: Manifest.from_bytes(data, what=f"the manifest of {row.label}")
+        return row
 
     @classmethod
     def none(cls, order: Order) -> Row:

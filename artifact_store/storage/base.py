@@ -131,6 +131,8 @@ class Backend(abc.ABC):
     capabilities: Capabilities
     makes_root: bool = False
     """The first write makes the root if it is missing, as with a folder; a bucket has to be there."""
+    is_near: bool = False
+    """A small object is read faster than another thread could be asked to: no network lies in between."""
     read_only: str = ""
     """Why nothing can be written here, and what to do instead; empty where it can. A store asks before it begins."""
     staging_place: Path | None = None

@@ -36,6 +36,7 @@ class SingleWriter(Backend):
         self.inner = inner
         self.engine, self.url, self.endpoint = inner.engine, inner.url, inner.endpoint
         self.makes_root, self.read_only = inner.makes_root, inner.read_only
+        self.is_near = inner.is_near
         self.staging_place = inner.staging_place
         self.capabilities = Capabilities(
             create_only=False,

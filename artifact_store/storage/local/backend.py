@@ -17,8 +17,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,18 +46,17 @@ from artifact_store.storage.local.folders import (
     descend,
     is_link,
     make_root,
+    modified,
     open_root,
     pieces_of_file,
 )
 from artifact_store.storage.local.mounts import mount_at, network_reason
 from artifact_store.storage.local.new_file import STAGING, TEMPORARY, NewFile, NewFiles, refuse_anything_but_a_file
 from artifact_store.storage.local.paths import Parts, parts_of_key, parts_of_prefix
-
-_LAST_TIME = 32_503_680_000.0  # the year 3000, where Windows stops to count
+from artifact_store.storage.local.quickly import LARGEST, Names, in_key_order, names_quickly, read_quickly, walk
 
 T = TypeVar("T")
 _OURS = frozenset({(locks.FOLDER, True), (STAGING, True)})  # in the root, and in no listing
-Names = list[tuple[str, os.stat_result | None]]  # outside the class, where ``list`` is a method
 
 
 class LocalBackend(Backend):
@@ -78,6 +76,7 @@ class LocalBackend(Backend):
         self.timeout = timeout
         # absolute from now on, whatever the working directory will be; a symlink on the way to the root is fine
         self._root = absolute or Path(root).absolute()
+        self._root_text = str(self._root)
         self.staging_place = self._root / STAGING
         self._promised: Capabilities | None = None
         self._locks_hold: bool | None = None
@@ -92,6 +91,11 @@ class LocalBackend(Backend):
         """The folder itself, and the path to it, which a symlink may lead elsewhere tomorrow."""
         return places.folder(self._root)
 
+    @cached_property
+    def is_near(self) -> bool:  # type: ignore[override]  # looked up when first asked for
+        """Whether it is not on a network mount."""
+        return network_reason(self._root) is None
+
     @property
     def capabilities(self) -> Capabilities:  # type: ignore[override]  # looked up when first asked for: no I/O before
         """What can be promised for this folder; looks at the mount table when first asked."""
@@ -104,16 +108,25 @@ class LocalBackend(Backend):
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Open, read, close. Never held open, since Windows would then refuse to replace it."""
+        data = read_quickly(self._root_text, parts_of_key(key), limit)
+        if data is None:
+            data = self._read(key, limit)
+        version = version_of(data)
+        return None if version == unless else Blob(data, version)
+
+    def _read(self, key: str, limit: int) -> bytes:
         with self._file(key) as (descriptor, path, size):
             data = b"".join(pieces_of_file(descriptor, path, limit + 1)) if size <= limit else b""
         if size > limit or len(data) > limit:
             held = max(size, len(data))
             raise errors.Corrupt(f"{path} holds {held} bytes, more than the {limit} that it may hold", key=key)
-        version = version_of(data)
-        return None if version == unless else Blob(data, version)
+        return data
 
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
         """Yield the bytes of the file that had the name when the first piece was asked for."""
+        if size <= LARGEST and (data := read_quickly(self._root_text, parts_of_key(key), size)):
+            yield from exactly([data], size=size, key=key)
+            return
         with self._file(key) as (descriptor, path, found):
             if found != size:
                 raise wrong_size(key, expected=size, actual=found)
@@ -210,9 +223,9 @@ class LocalBackend(Backend):
 
     def unfinished(self) -> Iterator[Unfinished]:
         """Yield the temporary files of writers: those at work, and those that were killed."""
-        for parts, name, found in self._walk(()):
+        for folder, name, found in walk(self._scan, ()):
             if name.startswith(TEMPORARY) and stat.S_ISREG(found.st_mode):
-                yield Unfinished("/".join((*parts, name)), name, found.st_size, _modified(found))
+                yield Unfinished(folder + name, name, found.st_size, modified(found))
 
     def discard(self, upload: Unfinished) -> None:
         """Remove exactly this temporary file, and the folders that it leaves empty."""
@@ -241,9 +254,9 @@ class LocalBackend(Backend):
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Yield what is there, in key order. Symlinks and devices are shown, too: reading them tells what is wrong."""
-        for parts, name, found in self._walk(parts_of_prefix(prefix)):
+        for folder, name, found in walk(self._scan, parts_of_prefix(prefix)):
             if not name.startswith(TEMPORARY):
-                yield Entry("/".join((*parts, name)), found.st_size, _modified(found))
+                yield Entry(folder + name, found.st_size, modified(found))
 
     def children(self, prefix: str) -> Iterator[str]:
         yield from sorted(self.children_beginning(prefix, ""))
@@ -253,33 +266,19 @@ class LocalBackend(Backend):
             if not name.startswith(TEMPORARY) and (prefix or (name, is_folder) not in _OURS):
                 yield f"{name}/" if is_folder else name
 
-    def _walk(self, top: Parts) -> Iterator[tuple[Parts, str, os.stat_result]]:
-        """Yield everything but folders below ``top``, in key order. Not recursive: a foreign tree may be deep."""
-        pending = [(top, iter(self._scan(top)))]
-        while pending:
-            parts, names = pending[-1]
-            for name, found in names:
-                if found is None:
-                    below = (*parts, name)
-                    pending.append((below, iter(self._scan(below))))
-                    break
-                yield parts, name, found
-            else:
-                pending.pop()
-
     def _scan(self, parts: Parts) -> Names:
-        """Return the names in a folder in key order, folders without a stat; what vanishes meanwhile is left out."""
+        """Return the names in a folder in key order; what vanishes meanwhile is left out."""
 
         def look(folder: Folder) -> Names:
             found: Names = []
-            # "a-b/" sorts before "a/", and "a.json" too: the slash belongs to the key
-            for name, is_folder in sorted(folder.names(), key=lambda named: named[0] + "/" * named[1]):
-                if parts or (name, is_folder) not in _OURS:
-                    with contextlib.suppress(FileNotFoundError):
-                        found.append((name, None if is_folder else folder.look(name)))
-            return found
+            for name, is_folder in folder.names():
+                with contextlib.suppress(FileNotFoundError):
+                    found.append((name, None if is_folder else folder.look(name)))
+            return sorted(found, key=lambda named: in_key_order(*named))
 
-        return self._look_into(parts, look)
+        found = names_quickly(self._root_text, parts)
+        found = self._look_into(parts, look) if found is None else found
+        return found if parts else [named for named in found if (named[0], named[1] is None) not in _OURS]
 
     def _look_into(self, parts: Parts, look: Callable[[Folder], builtins.list[T]]) -> builtins.list[T]:
         """Return what a look into a folder finds; nothing where there is none."""
@@ -388,8 +387,3 @@ class LocalBackend(Backend):
             raise errors.PreconditionFailed(key, f"{key!r} was to be replaced, and is not there") from missing
         if actual.hexdigest() != version:
             raise errors.PreconditionFailed(key, f"{key!r} is not the version any more that was to be replaced")
-
-
-def _modified(found: os.stat_result) -> datetime:
-    # a foreign file may have any time, and must not stop a listing
-    return datetime.fromtimestamp(min(max(found.st_mtime, 0.0), _LAST_TIME), UTC)

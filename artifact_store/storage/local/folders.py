@@ -14,6 +14,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -29,6 +30,7 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a FIFO must not make open() wait for
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 _LINK_TAGS = {0xA000000C, 0xA0000003}  # symlink and junction; other reparse points are files of a cloud drive
 _PIECE = 1 << 20
+_LAST_TIME = 32_503_680_000.0  # the year 3000, where Windows stops to count
 _RETRY_SECONDS = 2.0
 _REPLACE_SECONDS = 10.0  # against readers who come again and again, each of them for a moment
 
@@ -268,6 +270,11 @@ def close_quietly(descriptor: int) -> None:
 def is_link(found: os.stat_result) -> bool:
     """Return whether this is a symlink, or the junction that Windows has besides."""
     return stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) in _LINK_TAGS
+
+
+def modified(found: os.stat_result) -> datetime:
+    """Return when a file was written last: a foreign one may have any time, and must not stop a listing."""
+    return datetime.fromtimestamp(min(max(found.st_mtime, 0.0), _LAST_TIME), UTC)
 
 
 def retry_while_in_use(
