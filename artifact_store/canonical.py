@@ -17,6 +17,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
 from artifact_store.errors import Corrupt
 
 MAX_DEPTH = 32
@@ -128,11 +130,12 @@ def sound_document(data: bytes, *, limit: int) -> dict[str, Any] | None:
     if len(data) > limit:
         return None
     try:
-        value = json.loads(data.decode("utf-8"))
+        value = from_json(data)
         same = type(value) is dict and canonical(value) == data
     except (ValueError, RecursionError):
         return None
-    return value if same and not _too_deep(value) and has_own_checksum(value, data) else None
+    flat = data.count(b"{") + data.count(b"[") <= MAX_DEPTH
+    return value if same and (flat or not _too_deep(value)) and has_own_checksum(value, data) else None
 
 
 def has_own_checksum(value: Mapping[str, Any], data: bytes) -> bool:

@@ -58,23 +58,25 @@ class Row:
 
     __slots__ = ("_manifest", "load", "value")
 
-    def __init__(self, value: RowDict, manifest: Manifest | None = None) -> None:
+    def __init__(self, value: RowDict, manifest: Manifest | bytes | None = None) -> None:
         self.value = value
         self.load: Callable[[Row], Manifest] | None = None
-        """Makes the manifest of its bytes, or reads it, where the row was not made from one."""
+        """Reads the manifest, where the row was not made from it."""
         self._manifest = manifest
 
     @property
     def is_read(self) -> bool:
         """Whether the manifest, or its bytes, are there already."""
-        return self._manifest is not None or self.load is not None
+        return self._manifest is not None
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest that the row is about."""
+        """The manifest that the row is about; ``Corrupt`` if what the row lacks is not as the format demands."""
         if self._manifest is None:
             assert self.load is not None
             self._manifest = self.load(self)
+        elif isinstance(self._manifest, bytes):
+            self._manifest = Manifest.from_bytes(self._manifest, what=f"the manifest of {self.label}")
         return self._manifest
 
     @classmethod
@@ -99,11 +101,7 @@ class Row:
             "state": "live",
             "tags": dict(record.tags),
         }
-        if isinstance(record, Manifest):
-            return cls(value, record)
-        row, data = cls(value), record.to_bytes()
-        row.load = lambda row: Manifest.from_bytes(data, what=f"the manifest of {row.label}")
-        return row
+        return cls(value, record if isinstance(record, Manifest) else record.to_bytes())
 
     @classmethod
     def none(cls, order: Order) -> Row:

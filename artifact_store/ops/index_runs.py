@@ -63,11 +63,10 @@ class Openings:
         """Yield the rows, each when those behind it are known as well, as far as they come from the index."""
         behind: deque[Row] = deque()
         for row in rows:
-            at_hand = row.is_read
-            if not at_hand:
+            if not row.is_read:
                 self._add(row)
             behind.append(row)
-            while (at_hand and behind) or len(behind) > _AHEAD:
+            while (row.is_read and behind) or len(behind) > _AHEAD:
                 yield behind.popleft()
         yield from behind
 

@@ -223,8 +223,8 @@ class LocalBackend(Backend):
 
     def unfinished(self) -> Iterator[Unfinished]:
         """Yield the temporary files of writers: those at work, and those that were killed."""
-        for folder, name, found in walk(self._scan, ()):
-            if name.startswith(TEMPORARY) and stat.S_ISREG(found.st_mode):
+        for folder, name, found in walk(partial(self._scan, beginning=TEMPORARY), ()):
+            if stat.S_ISREG(found.st_mode):
                 yield Unfinished(folder + name, name, found.st_size, modified(found))
 
     def discard(self, upload: Unfinished) -> None:
@@ -266,17 +266,18 @@ class LocalBackend(Backend):
             if not name.startswith(TEMPORARY) and (prefix or (name, is_folder) not in _OURS):
                 yield f"{name}/" if is_folder else name
 
-    def _scan(self, parts: Parts) -> Names:
-        """Return the names in a folder in key order; what vanishes meanwhile is left out."""
+    def _scan(self, parts: Parts, beginning: str = "") -> Names:
+        """Return folders, and files that begin so, in key order; what vanishes meanwhile is left out."""
 
         def look(folder: Folder) -> Names:
             found: Names = []
             for name, is_folder in folder.names():
                 with contextlib.suppress(FileNotFoundError):
-                    found.append((name, None if is_folder else folder.look(name)))
+                    if is_folder or name.startswith(beginning):
+                        found.append((name, None if is_folder else folder.look(name)))
             return sorted(found, key=lambda named: in_key_order(*named))
 
-        found = names_quickly(self._root_text, parts)
+        found = names_quickly(self._root_text, parts, beginning)
         found = self._look_into(parts, look) if found is None else found
         return found if parts else [named for named in found if (named[0], named[1] is None) not in _OURS]
 

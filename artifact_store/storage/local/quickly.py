@@ -34,10 +34,10 @@ def read_quickly(root: str, parts: Parts, most: int) -> bytes | None:
         return None
 
 
-def names_quickly(root: str, parts: Parts) -> Names | None:
-    """Return the names in a folder; ``None``: look into it the long way."""
+def names_quickly(root: str, parts: Parts, beginning: str = "") -> Names | None:
+    """Return the folders in a folder, and its other names that begin so; ``None``: look into it the long way."""
     try:
-        return _names(_entered(root, parts)) if _CAN else None
+        return _names(_entered(root, parts), beginning) if _CAN else None
     except OSError:
         return None
 
@@ -98,12 +98,13 @@ def _content(file: int, most: int) -> bytes | None:
         os.close(file)
 
 
-def _names(folder: int) -> Names:
+def _names(folder: int, beginning: str) -> Names:
     try:
         with os.scandir(folder) as entries:
             found = [
-                (entry.name, None if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False))
+                (entry.name, None if is_folder else entry.stat(follow_symlinks=False))
                 for entry in entries
+                if (is_folder := entry.is_dir(follow_symlinks=False)) or entry.name.startswith(beginning)
             ]
     finally:
         os.close(folder)
