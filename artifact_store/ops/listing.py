@@ -194,8 +194,7 @@ def run_ids(context: Context, key: ModelKey) -> list[RunId]:
 def run_folders(context: Context, key: ModelKey, beginning: str = "") -> list[str]:
     """Return the names that may be those of runs, newest first; those of aliases are not asked for."""
     begin = (beginning,) if beginning else keys.RUNS_BEGIN
-    below = context.records.children_beginning(keys.model_prefix(key), *begin)
-    return sorted((name[:-1] for name in below if name[-1] == "/"), reverse=True)
+    return sorted(context.records.folders_beginning(keys.model_prefix(key), *begin), reverse=True)
 
 
 def _ids_in(folders: Iterable[str]) -> Iterator[RunId]:

@@ -270,6 +270,10 @@ class Records:
         """Return the names directly below a prefix that begin with one of these, folders with a slash."""
         return self._listed(lambda: list(self.backend.children_beginning(prefix, *beginnings)))
 
+    def folders_beginning(self, prefix: str, *beginnings: str) -> list[str]:
+        """Return the names of the folders directly below a prefix that begin with one of these, without a slash."""
+        return self._listed(lambda: list(self.backend.folders_beginning(prefix, *beginnings)))
+
     def objects(self, prefix: str) -> list[Entry]:
         """Return every object below a prefix."""
         return self._listed(lambda: list(self.backend.list(prefix)))

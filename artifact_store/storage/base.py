@@ -229,6 +229,10 @@ class Backend(abc.ABC):
         """
         return (name for name in self.children(prefix) if name.startswith(beginnings))
 
+    def folders_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        """Yield the folders among those of :meth:`children_beginning`, without the slash."""
+        return (name[:-1] for name in self.children_beginning(prefix, *beginnings) if name.endswith("/"))
+
     @abc.abstractmethod
     def delete(self, key: str) -> None:
         """Remove exactly this object; removing what is not there is not an error."""

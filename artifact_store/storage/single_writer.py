@@ -79,6 +79,9 @@ class SingleWriter(Backend):
     def children_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
         return self.inner.children_beginning(prefix, *beginnings)
 
+    def folders_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        return self.inner.folders_beginning(prefix, *beginnings)
+
     def delete(self, key: str) -> None:
         self.inner.delete(key)
 

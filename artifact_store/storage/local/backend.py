@@ -53,10 +53,18 @@ from artifact_store.storage.local.folders import (
 from artifact_store.storage.local.mounts import mount_at, network_reason
 from artifact_store.storage.local.new_file import STAGING, TEMPORARY, NewFile, NewFiles, refuse_anything_but_a_file
 from artifact_store.storage.local.paths import Parts, parts_of_key, parts_of_prefix
-from artifact_store.storage.local.quickly import LARGEST, Names, in_key_order, names_quickly, read_quickly, walk
+from artifact_store.storage.local.quickly import (
+    LARGEST,
+    Names,
+    folders_quickly,
+    in_key_order,
+    names_quickly,
+    read_quickly,
+    walk,
+)
 
 T = TypeVar("T")
-_OURS = frozenset({(locks.FOLDER, True), (STAGING, True)})  # in the root, and in no listing
+_OURS = frozenset({f"{locks.FOLDER}/", f"{STAGING}/"})  # in the root, and in no listing
 
 
 class LocalBackend(Backend):
@@ -262,24 +270,31 @@ class LocalBackend(Backend):
         yield from sorted(self.children_beginning(prefix, ""))
 
     def children_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
-        for name, is_folder in self._look_into(parts_of_prefix(prefix), lambda folder: folder.names(beginnings)):
-            if not name.startswith(TEMPORARY) and (prefix or (name, is_folder) not in _OURS):
-                yield f"{name}/" if is_folder else name
+        found = self._look_into(parts_of_prefix(prefix), lambda folder: folder.names(beginnings))
+        if not all(beginning[:1].isalnum() for beginning in beginnings):  # else none of them is the backend's own
+            found = [name for name in found if not name.startswith(TEMPORARY) and (prefix or name not in _OURS)]
+        return iter(found)
+
+    def folders_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        found = folders_quickly(self._root_text, parts_of_prefix(prefix), beginnings)
+        return super().folders_beginning(prefix, *beginnings) if found is None else iter(found)
 
     def _scan(self, parts: Parts, beginning: str = "") -> Names:
         """Return folders, and files that begin so, in key order; what vanishes meanwhile is left out."""
 
         def look(folder: Folder) -> Names:
             found: Names = []
-            for name, is_folder in folder.names():
+            for name in folder.names():
                 with contextlib.suppress(FileNotFoundError):
-                    if is_folder or name.startswith(beginning):
-                        found.append((name, None if is_folder else folder.look(name)))
+                    if name.endswith("/"):
+                        found.append((name[:-1], None))
+                    elif name.startswith(beginning):
+                        found.append((name, folder.look(name)))
             return sorted(found, key=lambda named: in_key_order(*named))
 
         found = names_quickly(self._root_text, parts, beginning)
         found = self._look_into(parts, look) if found is None else found
-        return found if parts else [named for named in found if (named[0], named[1] is None) not in _OURS]
+        return found if parts else [(name, status) for name, status in found if status or f"{name}/" not in _OURS]
 
     def _look_into(self, parts: Parts, look: Callable[[Folder], builtins.list[T]]) -> builtins.list[T]:
         """Return what a look into a folder finds; nothing where there is none."""

@@ -63,11 +63,14 @@ class PosixFolder:
         found = os.fstat(self._at)
         return found.st_dev, found.st_ino
 
-    def names(self, beginnings: tuple[str, ...] = ("",)) -> list[tuple[str, bool]]:
-        """Return the names in this folder that begin so, each with whether it is a folder that can be entered."""
+    def names(self, beginnings: tuple[str, ...] = ("",)) -> list[str]:
+        """Return the names in this folder that begin so; one of a folder that can be entered ends in a slash."""
         with os.scandir(self._at) as entries:
-            found = [entry for entry in entries if entry.name.startswith(beginnings)]
-            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+            return [
+                name + "/" if entry.is_dir(follow_symlinks=False) else name
+                for entry in entries
+                if (name := entry.name).startswith(beginnings)
+            ]
 
     def look(self, name: str) -> os.stat_result:
         """Return what ``name`` itself is; a symlink is not followed."""
@@ -167,13 +170,13 @@ class PathFolder:
         found = self.path.stat()
         return found.st_dev, found.st_ino
 
-    def names(self, beginnings: tuple[str, ...] = ("",)) -> list[tuple[str, bool]]:
+    def names(self, beginnings: tuple[str, ...] = ("",)) -> list[str]:
         """Return the names in this folder that begin so; a junction is a name, not a folder."""
 
-        def look() -> list[tuple[str, bool]]:
+        def look() -> list[str]:
             with os.scandir(self.path) as entries:
                 found = [entry for entry in entries if entry.name.startswith(beginnings)]
-                return [(entry.name, _can_be_entered(entry)) for entry in found]
+                return [entry.name + "/" * _can_be_entered(entry) for entry in found]
 
         return retry_while_in_use(look)  # one that is just being removed is in use, and then gone
 

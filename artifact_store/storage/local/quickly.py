@@ -42,6 +42,16 @@ def names_quickly(root: str, parts: Parts, beginning: str = "") -> Names | None:
         return None
 
 
+def folders_quickly(root: str, parts: Parts, beginnings: tuple[str, ...]) -> list[str] | None:
+    """Return the folders in a folder that begin so, in any order; ``None``: look into it the long way."""
+    if not (_CAN and all(beginning[:1].isalnum() for beginning in beginnings)):  # others may be the backend's own
+        return None
+    try:
+        return _folders(_entered(root, parts), beginnings)
+    except OSError:
+        return None
+
+
 def in_key_order(name: str, found: os.stat_result | None) -> str:
     """Return how a name sorts: the slash of a folder counts, so ``a-b/`` and ``a.json`` come before ``a/``."""
     return name if found is not None else f"{name}/"
@@ -109,3 +119,17 @@ def _names(folder: int, beginning: str) -> Names:
     finally:
         os.close(folder)
     return sorted(found, key=lambda named: in_key_order(*named))
+
+
+def _folders(folder: int, beginnings: tuple[str, ...]) -> list[str]:
+    letters = frozenset(beginnings) if max(map(len, beginnings)) == 1 else frozenset()
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                name
+                for entry in entries
+                if (name := entry.name)[0] in letters or (not letters and name.startswith(beginnings))
+                if entry.is_dir(follow_symlinks=False)
+            ]
+    finally:
+        os.close(folder)
