@@ -37,7 +37,7 @@ from artifact_store.storage.base import (
     version_of,
 )
 from artifact_store.storage.exact_size import exactly, wrong_size
-from artifact_store.storage.local import locks
+from artifact_store.storage.local import locks, quickly
 from artifact_store.storage.local.checks import promise_of, traits_of
 from artifact_store.storage.local.errors import translated
 from artifact_store.storage.local.folders import (
@@ -53,15 +53,6 @@ from artifact_store.storage.local.folders import (
 from artifact_store.storage.local.mounts import mount_at, network_reason
 from artifact_store.storage.local.new_file import STAGING, TEMPORARY, NewFile, NewFiles, refuse_anything_but_a_file
 from artifact_store.storage.local.paths import Parts, parts_of_key, parts_of_prefix
-from artifact_store.storage.local.quickly import (
-    LARGEST,
-    Names,
-    folders_quickly,
-    in_key_order,
-    names_quickly,
-    read_quickly,
-    walk,
-)
 
 T = TypeVar("T")
 _OURS = frozenset({f"{locks.FOLDER}/", f"{STAGING}/"})  # in the root, and in no listing
@@ -116,7 +107,7 @@ class LocalBackend(Backend):
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Open, read, close. Never held open, since Windows would then refuse to replace it."""
-        data = read_quickly(self._root_text, parts_of_key(key), limit)
+        data = quickly.read(self._root_text, parts_of_key(key), limit)
         if data is None:
             data = self._read(key, limit)
         version = version_of(data)
@@ -132,7 +123,7 @@ class LocalBackend(Backend):
 
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
         """Yield the bytes of the file that had the name when the first piece was asked for."""
-        if size <= LARGEST and (data := read_quickly(self._root_text, parts_of_key(key), size)):
+        if size <= quickly.LARGEST and (data := quickly.read(self._root_text, parts_of_key(key), size)):
             yield from exactly([data], size=size, key=key)
             return
         with self._file(key) as (descriptor, path, found):
@@ -158,7 +149,7 @@ class LocalBackend(Backend):
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
         """Write a temporary file, flush it, and give it its name in one step.
 
-        Names that were given before, to files that were put or adopted and to new folders, are flushed first.
+        quickly.Names that were given before, to files that were put or adopted and to new folders, are flushed first.
         """
         parts = parts_of_key(key)
         if not isinstance(when, IfVersion):
@@ -231,7 +222,7 @@ class LocalBackend(Backend):
 
     def unfinished(self) -> Iterator[Unfinished]:
         """Yield the temporary files of writers: those at work, and those that were killed."""
-        for folder, name, found in walk(partial(self._scan, beginning=TEMPORARY), ()):
+        for folder, name, found in quickly.walk(partial(self._scan, beginning=TEMPORARY), ()):
             if stat.S_ISREG(found.st_mode):
                 yield Unfinished(folder + name, name, found.st_size, modified(found))
 
@@ -262,7 +253,7 @@ class LocalBackend(Backend):
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Yield what is there, in key order. Symlinks and devices are shown, too: reading them tells what is wrong."""
-        for folder, name, found in walk(self._scan, parts_of_prefix(prefix)):
+        for folder, name, found in quickly.walk(self._scan, parts_of_prefix(prefix)):
             if not name.startswith(TEMPORARY):
                 yield Entry(folder + name, found.st_size, modified(found))
 
@@ -276,23 +267,23 @@ class LocalBackend(Backend):
         return iter(found)
 
     def folders_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
-        found = folders_quickly(self._root_text, parts_of_prefix(prefix), beginnings)
+        found = quickly.folders(self._root_text, parts_of_prefix(prefix), beginnings)
         return super().folders_beginning(prefix, *beginnings) if found is None else iter(found)
 
-    def _scan(self, parts: Parts, beginning: str = "") -> Names:
+    def _scan(self, parts: Parts, beginning: str = "") -> quickly.Names:
         """Return folders, and files that begin so, in key order; what vanishes meanwhile is left out."""
 
-        def look(folder: Folder) -> Names:
-            found: Names = []
+        def look(folder: Folder) -> quickly.Names:
+            found: quickly.Names = []
             for name in folder.names():
                 with contextlib.suppress(FileNotFoundError):
                     if name.endswith("/"):
                         found.append((name[:-1], None))
                     elif name.startswith(beginning):
                         found.append((name, folder.look(name)))
-            return sorted(found, key=lambda named: in_key_order(*named))
+            return sorted(found, key=lambda named: quickly.in_key_order(*named))
 
-        found = names_quickly(self._root_text, parts, beginning)
+        found = quickly.names(self._root_text, parts, beginning)
         found = self._look_into(parts, look) if found is None else found
         return found if parts else [(name, status) for name, status in found if status or f"{name}/" not in _OURS]
 

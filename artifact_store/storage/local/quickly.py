@@ -23,7 +23,7 @@ _FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
-def read_quickly(root: str, parts: Parts, most: int) -> bytes | None:
+def read(root: str, parts: Parts, most: int) -> bytes | None:
     """Return what the file at ``parts`` below ``root`` holds; ``None``: look at it the long way.
 
     ``None`` as well where it has more than ``most`` bytes, or the system has no folders by descriptor.
@@ -34,7 +34,7 @@ def read_quickly(root: str, parts: Parts, most: int) -> bytes | None:
         return None
 
 
-def names_quickly(root: str, parts: Parts, beginning: str = "") -> Names | None:
+def names(root: str, parts: Parts, beginning: str = "") -> Names | None:
     """Return the folders in a folder, and its other names that begin so; ``None``: look into it the long way."""
     try:
         return _names(_entered(root, parts), beginning) if _CAN else None
@@ -42,7 +42,7 @@ def names_quickly(root: str, parts: Parts, beginning: str = "") -> Names | None:
         return None
 
 
-def folders_quickly(root: str, parts: Parts, beginnings: tuple[str, ...]) -> list[str] | None:
+def folders(root: str, parts: Parts, beginnings: tuple[str, ...]) -> list[str] | None:
     """Return the folders in a folder that begin so, in any order; ``None``: look into it the long way."""
     if not (_CAN and all(beginning[:1].isalnum() for beginning in beginnings)):  # others may be the backend's own
         return None
