@@ -19,6 +19,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
+from pydantic_core import from_json
+
 from artifact_store.canonical import canonical
 from artifact_store.core import keys
 from artifact_store.core.documents import FORMAT, NON_FINITE, read_time, write_time
@@ -233,8 +235,8 @@ def parse_lines(text: str, what: str) -> list[RowDict]:
         Corrupt: a line is not a JSON object, or does not say which run it is about.
     """
     try:
-        rows: list[RowDict] = json.loads(f"[{text.replace(NEWLINE, ',')}]")
-    except (ValueError, RecursionError) as error:
+        rows: list[RowDict] = from_json(f"[{text.replace(NEWLINE, ',')}]")
+    except ValueError as error:
         raise Corrupt(f"{what} is not lines of JSON: {brief(str(error))}; {REBUILD}") from error
     if len(rows) != text.count(NEWLINE) + 1 or not all(map(_is_named, rows)):
         raise Corrupt(f"{what} has a line that names no run; {REBUILD}")
