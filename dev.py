@@ -1,4 +1,4 @@
-"""This checkout: ``python dev.py demo | test | prove | bench | lint | wheel | floors | newest | pythons``.
+"""Commands of this checkout: ``python dev.py demo | test | prove | bench | lint | wheel | floors | newest | pythons``.
 
 Needs a Python of 3.11 or later and nothing else. Everything is installed into ``.venv`` beside this file, in the
 versions of ``constraints.txt``, and used again until the requirements change. pip's own configuration and

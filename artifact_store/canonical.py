@@ -17,6 +17,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
 from artifact_store.errors import Corrupt
 
 MAX_DEPTH = 32
@@ -115,7 +117,7 @@ def parse_part(data: bytes, *, limit: int, what: str) -> dict[str, Any]:
     """Decode an object from within a document that was read: as :func:`parse_document`, of canonical bytes."""
     value = json.loads(data) if len(data) <= limit else None
     return (
-        value if value is not None and _has_own_checksum(value, data) else parse_document(data, limit=limit, what=what)
+        value if value is not None and has_own_checksum(value, data) else parse_document(data, limit=limit, what=what)
     )
 
 
@@ -128,14 +130,15 @@ def sound_document(data: bytes, *, limit: int) -> dict[str, Any] | None:
     if len(data) > limit:
         return None
     try:
-        value = json.loads(data.decode("utf-8"))
+        value = from_json(data)
         same = type(value) is dict and canonical(value) == data
     except (ValueError, RecursionError):
         return None
-    return value if same and not _too_deep(value) and _has_own_checksum(value, data) else None
+    flat = data.count(b"{") + data.count(b"[") <= MAX_DEPTH
+    return value if same and (flat or not _too_deep(value)) and has_own_checksum(value, data) else None
 
 
-def _has_own_checksum(value: dict[str, Any], data: bytes) -> bool:
+def has_own_checksum(value: Mapping[str, Any], data: bytes) -> bool:
     """Tell whether the checksum in a canonical document is there once, and is that of the rest of its bytes."""
     digest = value.get(_CHECKSUM)
     if not isinstance(digest, str) or data.count(field := _field(digest)) != 1:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -116,16 +117,27 @@ def measured(given: argparse.Namespace, chosen: Sequence[Row]) -> Report:
     options = Options(1 if given.quick else given.repeat, quick=given.quick, peers=given.peers, ways=given.ways)
     rows: list[RowResult] = []
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=given.folder, prefix="bench-") as folder:
-        tempfile.tempdir = folder  # the server's, too
-        with Places(Path(folder), rtt_ms=RTT_MS) as places:
-            driver = Driver(places, options, progress)
-            for row in chosen:
-                rows.append(driver.measure(row))
-                if row.name in LARGE:
-                    driver.forget()
-        tempfile.tempdir = None
+    with temporary(given.folder) as folder, Places(folder, rtt_ms=RTT_MS) as places:
+        driver = Driver(places, options, progress)
+        for row in chosen:
+            rows.append(driver.measure(row))
+            if row.name in LARGE:
+                driver.forget()
     return Report(about(given, time.monotonic() - began), given.quick, tuple(rows))
+
+
+@contextmanager
+def temporary(above: Path | None) -> Iterator[Path]:
+    """Make a folder in which everything temporary is, that of the server and of all ways included."""
+    before = os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(dir=above, prefix="bench-") as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        try:
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = None
+            os.environ.pop("TMPDIR")
+            os.environ |= {"TMPDIR": before} if before is not None else {}
 
 
 def about(given: argparse.Namespace, seconds: float) -> dict[str, str]:

@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from artifact_store.canonical import MAX_DEPTH, canonical, parse_document, parse_json, parse_part, with_checksum
@@ -145,10 +146,14 @@ class Document(Value):
         return hash(self.to_bytes())
 
 
+@lru_cache(maxsize=1024)
+def _model_key(model_type: str, symbol: str | None) -> ModelKey:
+    """Return a model; many documents are about the same."""
+    return ModelKey(model_type, symbol)
+
+
 class ModelDocument(Document):
     """A document about one model."""
-
-    __slots__ = ("_key",)
 
     model_type: str
     symbol: str | None
@@ -156,10 +161,7 @@ class ModelDocument(Document):
     @property
     def key(self) -> ModelKey:
         """The model that this is about."""
-        if not hasattr(self, "_key"):
-            object.__setattr__(self, "_key", ModelKey(self.model_type, self.symbol))
-        key: ModelKey = getattr(self, "_key")  # noqa: B009 -- a slot, which is no field
-        return key
+        return _model_key(self.model_type, self.symbol)
 
     def check_key(self, key: ModelKey, what: str) -> None:
         """Raise ``Corrupt`` unless this is about that very model."""

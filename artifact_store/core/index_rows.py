@@ -20,11 +20,14 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
+from pydantic_core import from_json
+
 from artifact_store.canonical import canonical, sha256
 from artifact_store.core import keys
 from artifact_store.core.documents import FORMAT, NON_FINITE, read_time, write_time
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.outline import Outline
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import Corrupt, FormatTooNew, InvalidInput
 from artifact_store.wording import brief
@@ -59,7 +62,7 @@ class Row:
 
     __slots__ = ("_manifest", "load", "value")
 
-    def __init__(self, value: RowDict, manifest: Manifest | None = None) -> None:
+    def __init__(self, value: RowDict, manifest: Manifest | bytes | None = None) -> None:
         self.value = value
         self.load: Callable[[Row], Manifest] | None = None
         """Reads the manifest, where the row was not made from it."""
@@ -67,19 +70,21 @@ class Row:
 
     @property
     def is_read(self) -> bool:
-        """Whether the manifest is there without reading it."""
+        """Whether the manifest, or its bytes, are there already."""
         return self._manifest is not None
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest that the row is about."""
+        """The manifest that the row is about; ``Corrupt`` if what the row lacks is not as the format demands."""
         if self._manifest is None:
             assert self.load is not None
             self._manifest = self.load(self)
+        elif isinstance(self._manifest, bytes):
+            self._manifest = Manifest.from_bytes(self._manifest, what=f"the manifest of {self.label}")
         return self._manifest
 
     @classmethod
-    def of(cls, record: Manifest | Tombstone) -> Row:
+    def of(cls, record: Manifest | Outline | Tombstone) -> Row:
         """Return the row of what stands in the place of a manifest."""
         about = {
             "model": str(record.key),
@@ -91,7 +96,7 @@ class Row:
             return cls({**about, "state": "gone"})
         value = {
             **about,
-            "created_at": write_time(record.created_at),
+            "created_at": record.written_at if isinstance(record, Outline) else write_time(record.created_at),
             "description": record.description,
             "files": len(record.files),
             "manifest_sha256": record.digest,
@@ -100,7 +105,7 @@ class Row:
             "state": "live",
             "tags": dict(record.tags),
         }
-        return cls(value, record)
+        return cls(value, record if isinstance(record, Manifest) else record.to_bytes())
 
     @classmethod
     def none(cls, order: Order) -> Row:
@@ -248,8 +253,8 @@ def parse_lines(text: str, what: str) -> list[RowDict]:
         Corrupt: a line is not a JSON object, or does not say which run it is about.
     """
     try:
-        rows: list[RowDict] = json.loads(f"[{text.replace(NEWLINE, ',')}]")
-    except (ValueError, RecursionError) as error:
+        rows: list[RowDict] = from_json(f"[{text.replace(NEWLINE, ',')}]")
+    except ValueError as error:
         raise Corrupt(f"{what} is not lines of JSON: {brief(str(error))}; {REBUILD}") from error
     if len(rows) != text.count(NEWLINE) + 1 or not all(map(_is_named, rows)):
         raise Corrupt(f"{what} has a line that names no run; {REBUILD}")

@@ -66,9 +66,10 @@ def check_twins(paths: Iterable[str]) -> None:
     """Raise ``InvalidName`` if Windows would merge two names, or if one is also the folder of another."""
     seen: dict[str, str] = {}
     for path in paths:
-        twin = seen.setdefault(file_names.folded(path), path)
-        if twin is not path:
-            raise InvalidName("file name", path, f"Windows could not tell it from {twin!r}")
+        name = file_names.folded(path)
+        if name in seen:
+            raise InvalidName("file name", path, f"Windows could not tell it from {seen[name]!r}")
+        seen[name] = path
     for path in seen.values():
         parts = file_names.folded(path).split("/")
         for depth in range(1, len(parts)):

@@ -6,6 +6,7 @@ Owns what a run consists of and the compatibility of that description. Opens no 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from artifact_store.canonical import sha256
@@ -30,6 +31,8 @@ from artifact_store.features.schema import FeatureSchema
 
 MAX_MANIFEST: Final = 8 << 20
 """Bytes; more is refused before it is parsed."""
+
+_FEW: Final = 16
 
 Json = Any
 Size = Annotated[int, at_least(0, 1 << 53)]
@@ -146,12 +149,8 @@ class Manifest(RunDocument):
         ModelKey(self.model_type, self.symbol)
         RunId(self.run_id)
         paths = [entry.path for entry in self.files]
-        for entry in self.files:
-            if entry.path != keys.METADATA:
-                keys.check_path(entry.path)
-            if not keys.is_name_of(entry.key, entry.path):
-                raise ValueError(f"the file {entry.path!r} is said to be stored at {entry.key!r}")
-        keys.check_twins(paths)
+        check = _check_usual_names if len(paths) <= _FEW else _check_names
+        check(tuple((entry.path, entry.key) for entry in self.files))
         for name, component in self.components.items():
             check_component(name)
             if not component.files or not set(component.files) <= set(paths):
@@ -206,6 +205,19 @@ class Manifest(RunDocument):
                 return entry
         names = ", ".join(entry.path for entry in self.files)
         raise FileNotInRun(f"{self.label} has no file {path!r}; it has: {names}")
+
+
+def _check_names(files: tuple[tuple[str, str], ...]) -> None:
+    """Refuse files that a run cannot have, by the path and the key of each."""
+    for path, key in files:
+        if path != keys.METADATA:
+            keys.check_path(path)
+        if not keys.is_name_of(key, path):
+            raise ValueError(f"the file {path!r} is said to be stored at {key!r}")
+    keys.check_twins(path for path, _ in files)
+
+
+_check_usual_names = lru_cache(maxsize=256)(_check_names)  # most runs have the names of files that others have
 
 
 def summary(fields: Mapping[str, Any], features: FeatureSchema | None) -> dict[str, Any]:

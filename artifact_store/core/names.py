@@ -106,6 +106,8 @@ class RunId(str):
 
     def __new__(cls, text: str) -> Self:
         """Check the form, and that the digits are a date and a time."""
+        if type(text) is cls:
+            return text
         match = RUN_ID.fullmatch(str(text))
         rule = "use YYYYMMDD_HHMMSS, or YYYYMMDD_HHMMSS_suffix with a-z, 0-9 and '-' (at most 40) in the suffix"
         if match is None:

@@ -6,6 +6,7 @@ Another program may have written it, or it came with a copy.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from artifact_store.core.grammar import WINDOWS_DEVICE
@@ -25,6 +26,7 @@ def why_not_on_windows(key: str) -> tuple[str, str] | None:
     return (key, f"it is longer than {MAX_KEY} characters") if len(key) > MAX_KEY else None
 
 
+@lru_cache(maxsize=4096)  # most names of files are those of many runs
 def _why_not(part: str) -> str | None:
     if WINDOWS_DEVICE.fullmatch(part):
         return "Windows keeps this name for a device"

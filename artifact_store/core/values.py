@@ -9,7 +9,7 @@ Why: docs/decisions/0028-documents-are-checked-once.md
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from operator import attrgetter
 from typing import (
@@ -29,7 +29,7 @@ from typing import (
 
 from pydantic_core import CoreSchema, SchemaSerializer, SchemaValidator, ValidationError, core_schema
 
-__all__ = ["Check", "ValidationError", "Value", "at_least", "made", "pattern", "read_by"]
+__all__ = ["Check", "ValidationError", "Value", "at_least", "fields_of", "made", "pattern", "read_by"]
 
 _PLAIN: Final[Mapping[Any, Callable[[], CoreSchema]]] = {
     str: core_schema.str_schema,
@@ -181,6 +181,12 @@ def _hints(kind: type[Value]) -> dict[str, Any]:
     """Return the annotations of the fields of a class, those of its bases first."""
     hints = get_type_hints(kind, include_extras=True)
     return {name: hint for name, hint in hints.items() if name[0] != "_" and get_origin(hint) is not ClassVar}
+
+
+def fields_of(kind: type[Value], names: Iterable[str]) -> dict[str, CoreSchema]:
+    """Return how these fields of a class are checked, for who takes a part of a value from JSON."""
+    hints = _hints(kind)
+    return {name: _field(kind, name, hints[name]) for name in names}
 
 
 def _model(kind: type[Value]) -> CoreSchema:

@@ -27,7 +27,6 @@ from artifact_store.ops.delete import StepResult
 from artifact_store.ops.outage import Outage
 from artifact_store.ops.plan import PlanStep
 from artifact_store.storage.base import Trait
-from artifact_store.storage.budget import DOCUMENTS_AT_ONCE
 from artifact_store.storage.retry import with_retry
 
 T = TypeVar("T")
@@ -116,7 +115,7 @@ class Examination:
             return error
 
     def every(
-        self, items: Iterable[I], read: Callable[[I], T], *, at_once: int = DOCUMENTS_AT_ONCE
+        self, items: Iterable[I], read: Callable[[I], T], *, at_once: int | None = None
     ) -> Iterator[tuple[I, T | ArtifactStoreError]]:
         """Yield each item with what ``read`` returns for it, or its error; so many are asked for ahead.
 
@@ -127,7 +126,9 @@ class Examination:
         def work(item: I) -> T | ArtifactStoreError:
             return self.ask(lambda: read(item))
 
-        with closing(self.context.workers.ahead(items, work, at_once=at_once)) as answers:
+        with closing(
+            self.context.workers.ahead(items, work, at_once=at_once or self.context.records.at_once)
+        ) as answers:
             for item, future in answers:
                 answer = future.result()
                 self._outage.record(answer)

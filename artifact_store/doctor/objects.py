@@ -54,6 +54,8 @@ class StoreObjects:
     foreign_objects: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     not_portable: dict[str, str] = field(default_factory=dict)
     twins: dict[str, str] = field(default_factory=dict)
+    _run: tuple[str, list[Entry]] = field(default_factory=lambda: ("", []))
+    """The folder of the run that was found last, and its objects: most of those that follow are of it."""
     _open: list[tuple[str, dict[str, tuple[str, bool]]]] = field(default_factory=lambda: [("", {})])
     """The folders above the last object, each with the names in it: what a listing has passed is not kept."""
 
@@ -77,10 +79,12 @@ class StoreObjects:
         self.bytes += max(entry.size, 0)
         self._compare([*folders, name])
         wrong = why_not_on_windows(entry.key)
-        path = [*(folder + "/" for folder in folders), name]  # as listings name the children of a folder
+        run, its_entries = self._run
         if wrong is not None:
             self.not_portable.setdefault(*wrong)
-        elif not self._placed(entry, path):
+        elif run and entry.key.startswith(run):
+            its_entries.append(entry)
+        elif not self._placed(entry, path := [*(folder + "/" for folder in folders), name]):  # as children are named
             self.foreign_objects[_where_it_ends(path)].append(entry)
 
     def _compare(self, parts: list[str]) -> None:
@@ -128,6 +132,7 @@ class StoreObjects:
         if alias := keys.alias_in(child):
             model.aliases.append(alias)
         elif run_id := keys.run_in(child):
+            self._run = entry.key.removesuffix(below), model.entries[run_id]
             model.entries[run_id].append(entry)
         elif (alias := keys.history_in(child)) and (last_seq := keys.block_in(below)):
             model.blocks[alias].add(last_seq)

@@ -116,12 +116,12 @@ def _torn(exam: Examination, group: RunObjects) -> None:
 
 
 def _committed(exam: Examination, group: RunObjects, manifest: Manifest) -> None:
-    if _wrong(group.entries, manifest):
+    if _wrong(group, manifest):
         group = _again(exam, group)
         now = exam.ask(lambda: exam.context.records.run(group.key, group.run_id).value)
         if isinstance(now, Tombstone):
             return  # it was deleted meanwhile, and its files are being removed
-    for entry, found in _wrong(group.entries, manifest):
+    for entry, found in _wrong(group, manifest):
         where = keys.below(group.label, entry.path)
         if found is None:
             message = f"the file of {entry.size:,} bytes is not there ({_key(group, entry)})"
@@ -129,20 +129,18 @@ def _committed(exam: Examination, group: RunObjects, manifest: Manifest) -> None
         else:
             message = f"the file has {found:,} bytes, and {entry.size:,} were saved ({_key(group, entry)})"
             exam.add("error", "file-size", where, message, remedy=_RESTORE)
-    for other in group.others:
-        placed = keys.run_of(other.key)
-        if placed is not None and not delete.belongs(placed[2], manifest):
-            _stray(exam, group, manifest, other, placed[2])
+    for name, other in group.strays(manifest):
+        _stray(exam, group, manifest, other, name)
 
 
-def _wrong(entries: Sequence[Entry], manifest: Manifest) -> list[tuple[FileEntry, int | None]]:
+def _wrong(group: RunObjects, manifest: Manifest) -> list[tuple[FileEntry, int | None]]:
     """Return the files that the listing shows with another size, or does not show."""
-    sizes = {placed[2]: entry.size for entry in entries if (placed := keys.run_of(entry.key)) is not None}
-    return [
-        (entry, sizes.get(entry.key))
-        for entry in manifest.files
-        if sizes.get(entry.key) not in {entry.size, UNKNOWN_SIZE}
-    ]
+    wrong = []
+    for entry in manifest.files:
+        stored = group.named.get(entry.key)
+        if stored is None or stored.size not in {entry.size, UNKNOWN_SIZE}:
+            wrong.append((entry, None if stored is None else stored.size))
+    return wrong
 
 
 def _again(exam: Examination, group: RunObjects) -> RunObjects:

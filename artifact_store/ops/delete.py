@@ -36,6 +36,7 @@ from typing import Literal
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.outline import Outline
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError, Conflict, OutcomeUnknown, RunInUse, Unavailable
 from artifact_store.ops import index, listing
@@ -263,7 +264,7 @@ def why_kept(found: Sequence[Entry], key: ModelKey, run_id: RunId, *, grace: tim
     return None
 
 
-def belongs(name: str, manifest: Manifest) -> bool:
+def belongs(name: str, manifest: Outline | Manifest) -> bool:
     """Tell whether what lies under this name below a committed run is a part of it.
 
     Beside its files these are its signatures, by whatever key, and the record that it was copied here. A signature of

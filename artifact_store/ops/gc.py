@@ -8,16 +8,17 @@ process is known to be gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import groupby
+from functools import cached_property
 from operator import attrgetter
 
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.outline import Outline
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import AccessDenied, ArtifactStoreError, Unavailable, Unsupported
 from artifact_store.ops import delete, index_writing, listing, opening, probe
@@ -31,29 +32,40 @@ from artifact_store.storage.owned_folder import remove_leftover
 from artifact_store.storage.retry import with_retry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunObjects:
     """The objects of one run, as a listing shows them."""
 
     key: ModelKey
     run_id: RunId
-    entries: Sequence[Entry]
+    entries: list[Entry]
 
     @property
     def label(self) -> str:
         """``type/symbol:run_id``, as references are written."""
         return f"{self.key}:{self.run_id}"
 
+    @cached_property
+    def named(self) -> Mapping[str, Entry]:
+        """The objects by their names below the run."""
+        start = len(keys.run_prefix(self.key, self.run_id))
+        return {entry.key[start:]: entry for entry in self.entries}
+
     @property
     def manifest(self) -> Entry | None:
         """What is in the place of the manifest, if something is."""
-        place = keys.manifest(self.key, self.run_id)
-        return next((entry for entry in self.entries if entry.key == place), None)
+        return self.named.get(keys.MANIFEST)
 
     @property
     def others(self) -> list[Entry]:
         """Everything but that."""
-        return [entry for entry in self.entries if entry is not self.manifest]
+        return [entry for name, entry in self.named.items() if name != keys.MANIFEST]
+
+    def strays(self, manifest: Outline | Manifest) -> list[tuple[str, Entry]]:
+        """Return what does not belong to the committed run, by its names below the run."""
+        its = {keys.MANIFEST, *(entry.key for entry in manifest.files)}
+        strange = self.named.keys() - its  # nothing, of nearly every run
+        return [(name, self.named[name]) for name in sorted(strange) if not delete.belongs(name, manifest)]
 
     @property
     def modified(self) -> datetime:
@@ -126,7 +138,8 @@ class _Scan:
 
     def runs(self) -> Iterator[PlanStep]:
         """Yield what becomes of each run that is not simply committed."""
-        with closing(self.context.workers.ahead(self._groups(), self._record)) as read:
+        at_once = self.context.records.at_once
+        with closing(self.context.workers.ahead(self._groups(), self._record, at_once=at_once)) as read:
             for group, record in read:
                 try:
                     yield from self._judge(group, record.result())
@@ -142,13 +155,13 @@ class _Scan:
             if model_type is not None:
                 yield from _grouped(records.objects(keys.type_prefix(model_type)))
 
-    def _record(self, group: RunObjects) -> Manifest | Tombstone | None:
-        return None if group.manifest is None else self.context.records.run(group.key, group.run_id).value
+    def _record(self, group: RunObjects) -> Outline | Manifest | Tombstone | None:
+        return None if group.manifest is None else self.context.records.record(group.key, group.run_id)
 
-    def _judge(self, group: RunObjects, record: Manifest | Tombstone | None) -> Iterator[PlanStep]:
+    def _judge(self, group: RunObjects, record: Outline | Manifest | Tombstone | None) -> Iterator[PlanStep]:
         if record is None:
             yield self._crashed(group)
-        elif isinstance(record, Manifest):
+        elif not isinstance(record, Tombstone):
             yield from self._strays(group, record)
         elif record.state == "marked":
             yield self._marked(group, record)
@@ -165,12 +178,9 @@ class _Scan:
         newest = f"{max(entry.modified for entry in group.entries):%Y-%m-%d %H:%M:%S} UTC"
         return self._step(group, "clear", f"it was never committed; its newest part is of {newest}")
 
-    def _strays(self, group: RunObjects, manifest: Manifest) -> Iterator[PlanStep]:
+    def _strays(self, group: RunObjects, manifest: Outline | Manifest) -> Iterator[PlanStep]:
         """Yield the files of other saves under the same id, which lost to this run."""
-        for entry in group.others:
-            found = keys.run_of(entry.key)
-            if found is None or delete.belongs(found[2], manifest):
-                continue
+        for _, entry in group.strays(manifest):
             action: Action = "clear"
             why = "another save under this run id left it; the run does not have it"
             until = entry.modified + self.grace
@@ -251,7 +261,15 @@ class _Scan:
 def _grouped(entries: list[Entry]) -> Iterator[RunObjects]:
     """Yield the objects of a listing run by run; what belongs to no run is left out."""
     entries.sort(key=attrgetter("key"))  # the objects of one run have their folder in common
-    for owner, members in groupby(entries, key=lambda entry: (keys.run_of(entry.key) or (None, ""))[:2]):
-        key, run_id = owner
-        if key is not None:
-            yield RunObjects(key, RunId(run_id), list(members))
+    run, folder = None, ""
+    for entry in entries:
+        if run is not None and entry.key.startswith(folder):
+            run.entries.append(entry)
+            continue
+        if run is not None:
+            yield run
+        found = keys.run_of(entry.key)
+        run = None if found is None else RunObjects(found[0], found[1], [entry])
+        folder = "" if found is None else entry.key.removesuffix(found[2])
+    if run is not None:
+        yield run

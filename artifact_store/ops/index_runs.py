@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,11 +19,11 @@ from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Final, Generic, Literal, TypeVar
 
-from artifact_store.core import keys
 from artifact_store.core.index_query import Condition, Question
 from artifact_store.core.index_rows import REBUILD, Row, RowDict, is_sound
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.names import ModelKey
+from artifact_store.core.outline import Outline
 from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption, NotFound
 from artifact_store.ops import index_parquet, listing
 from artifact_store.ops.context import Context
@@ -146,16 +146,18 @@ class _Known:
     index: Index | None
     rows: Sequence[RowDict]
 
-    def split(self, key: ModelKey, names: Iterable[str]) -> tuple[list[RowDict], list[RunId]]:
+    def split(self, key: ModelKey, names: Sequence[str]) -> tuple[list[RowDict], Sequence[str]]:
         """Return what there is among these names, in their order: rows to use, and runs to look at."""
+        if not self.rows:
+            return [], names
         model, known = str(key), {row["run_id"]: row for row in self.rows}
         doubtful = self.index.doubtful if self.index is not None else frozenset()
         listed: list[RowDict] = []
-        missing: list[RunId] = []
+        missing: list[str] = []
         for name in names:
             row = known.get(name)
             if row is None or row["state"] == "large" or (model, name) in doubtful or not is_sound(row):
-                missing += [run_id] if (run_id := keys.run_named(name)) is not None else []
+                missing.append(name)
             elif row["state"] == "live":
                 listed.append(row)
         return listed, missing
@@ -164,7 +166,7 @@ class _Known:
 def _reconciled(
     context: Context,
     key: ModelKey,
-    names: Iterable[str],
+    names: Sequence[str],
     known: _Known,
     wanted: listing.Filter,
     problems: list[Problem],
@@ -172,11 +174,20 @@ def _reconciled(
     """Yield the runs among the names below a model: by their rows, or their manifests where there is no row to use."""
     listed, missing = known.split(key, names)
     by_rows = (row for row in map(Row, listed) if wanted.admits(row))
-    by_manifests = map(Row.of, listing.manifests(context, key, wanted, problems, signed=True, ids=missing))
+    by_manifests = map(Row.of, _looked_for(context, key, missing, wanted, problems))
     if not missing or not listed:
         yield from by_rows if listed else by_manifests
         return
     yield from heapq.merge(by_rows, by_manifests, key=lambda row: str(row.value["run_id"]), reverse=True)
+
+
+def _looked_for(
+    context: Context, key: ModelKey, names: Sequence[str], wanted: listing.Filter, problems: list[Problem]
+) -> Iterator[Manifest | Outline]:
+    """Yield the runs among these names: in outline, or whole where the policy requires that they are signed."""
+    if context.policy.require_signature:
+        return listing.manifests(context, key, wanted, problems, signed=True, folders=names)
+    return listing.outlines(context, key, names, wanted, problems)
 
 
 def _surveyed(context: Context) -> Survey:

@@ -8,18 +8,19 @@ Why: docs/decisions/0001-no-server-no-database-no-index.md
 from __future__ import annotations
 
 import difflib
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from artifact_store.core import keys
 from artifact_store.core.index_rows import Row
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import LATEST, ModelKey, RunId, check_alias
+from artifact_store.core.outline import Outline
 from artifact_store.core.pointer import Pointer
 from artifact_store.core.shell import quoted
 from artifact_store.errors import (
@@ -35,6 +36,8 @@ from artifact_store.ops import opening, pointer_trust, publish, signing
 from artifact_store.ops.context import Context
 from artifact_store.ops.outage import Outage
 from artifact_store.problems import Problem
+
+M = TypeVar("M", Manifest, Outline | Manifest)
 
 _NEAR = 0.8
 """How alike two names have to be, as difflib counts it, for the one to be suggested for the other."""
@@ -62,7 +65,7 @@ class Filter:
         if self.limit is not None and (not isinstance(self.limit, int) or self.limit < 0):
             raise InvalidOption(f"limit is a number from 0, not {self.limit!r}")
 
-    def admits(self, manifest: Manifest | Row) -> bool:
+    def admits(self, manifest: Manifest | Outline | Row) -> bool:
         """Tell whether a run is wanted. ``since`` is included, ``until`` is not."""
         if self.since is not None and manifest.created_at < self.since:
             return False
@@ -191,8 +194,7 @@ def run_ids(context: Context, key: ModelKey) -> list[RunId]:
 def run_folders(context: Context, key: ModelKey, beginning: str = "") -> list[str]:
     """Return the names that may be those of runs, newest first; those of aliases are not asked for."""
     begin = (beginning,) if beginning else keys.RUNS_BEGIN
-    below = context.records.children_beginning(keys.model_prefix(key), *begin)
-    return sorted((name[:-1] for name in below if name[-1] == "/"), reverse=True)
+    return sorted(context.records.folders_beginning(keys.model_prefix(key), *begin), reverse=True)
 
 
 def _ids_in(folders: Iterable[str]) -> Iterator[RunId]:
@@ -207,25 +209,44 @@ def manifests(
     problems: list[Problem],
     *,
     signed: bool = False,
-    ids: Sequence[RunId] | None = None,
+    folders: Sequence[str] | None = None,
 ) -> Generator[Manifest, None, None]:
     """Yield the manifests of the committed runs of a model, newest first; what is broken goes to ``problems``.
 
-    ``ids`` are the runs to look at, newest first, where these are not all of the model. To ``problems`` goes as well,
+    ``folders`` are the names of those to look at, where these are not all of the model. To ``problems`` goes as well,
     if they have to be ``signed``, what is not signed as the policy requires; and what could not be asked for, since the
     storage did not answer several times in a row: waiting for each of many runs would take for ever.
     """
+    records = context.records
 
     def read(run_id: RunId) -> Manifest:
-        manifest = context.records.manifest(key, run_id)
+        manifest = records.manifest(key, run_id)
         if signed:
             signing.check_signed(context, manifest)
         return manifest
 
-    outage = Outage()
-    folders = run_folders(context, key) if ids is None else ids
-    with closing(context.workers.ahead(_ids_in(folders), read)) as manifests_ahead:
-        for place, (run_id, future) in enumerate(manifests_ahead, start=1):
+    folders = run_folders(context, key) if folders is None else folders
+    return _committed(context, key, folders, wanted, problems, read)
+
+
+def outlines(
+    context: Context, key: ModelKey, folders: Sequence[str], wanted: Filter, problems: list[Problem]
+) -> Generator[Outline | Manifest, None, None]:
+    """Yield the same of the runs among these names, of each that is plainly sound its outline."""
+    return _committed(context, key, folders, wanted, problems, partial(context.records.outline, key))
+
+
+def _committed(
+    context: Context,
+    key: ModelKey,
+    folders: Sequence[str],
+    wanted: Filter,
+    problems: list[Problem],
+    read: Callable[[RunId], M],
+) -> Generator[M, None, None]:
+    outage, ids = Outage(), _ids_in(folders)
+    with closing(context.workers.ahead(ids, read, at_once=context.records.at_once)) as found:
+        for place, (run_id, future) in enumerate(found, start=1):
             try:
                 manifest = future.result()
             except NotFound:  # never committed, or deleted: it does not exist

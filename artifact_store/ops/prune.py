@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from artifact_store.core.manifest import Manifest, PublishIntent
 from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.outline import Outline
 from artifact_store.core.pointer import Publish
 from artifact_store.core.policy import metric_value
 from artifact_store.errors import (
@@ -82,9 +83,9 @@ class Candidate:
     publish: PublishIntent
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Candidate:
+    def of(cls, manifest: Manifest | Outline) -> Candidate:
         """Return what is kept of a manifest."""
-        run_id, size = RunId(manifest.run_id), _size(manifest)
+        run_id, size = RunId(manifest.run_id), manifest.size
         return cls(manifest.key, run_id, size, manifest.created_at, manifest.metrics, manifest.publish)
 
     @property
@@ -136,7 +137,7 @@ def plan_delete(context: Context, key: ModelKey, run_id: RunId, *, reason: str) 
     """Return the plan to delete one run. Raises what :func:`artifact_store.ops.delete.mark` would raise now."""
     manifest = context.records.manifest(key, run_id)
     delete.refuse_named(key, run_id, delete.named_by(context, key, run_id))
-    step = PlanStep(manifest.label, "delete", reason or "it was asked for", _size(manifest), key, run_id)
+    step = PlanStep(manifest.label, "delete", reason or "it was asked for", manifest.size, key, run_id)
 
     def start() -> Callable[[PlanStep], StepResult]:
         opening.ensure_open_existing(context)
@@ -150,11 +151,6 @@ def _mark(context: Context, step: PlanStep, reason: str) -> StepResult:
     assert step.run_id is not None
     delete.mark(context, step.key, step.run_id, reason=reason)
     return StepResult("deleted")
-
-
-def _size(manifest: Manifest) -> int:
-    """Return the bytes of all files of a run."""
-    return sum(entry.size for entry in manifest.files)
 
 
 def plan_prune(context: Context, key: ModelKey | None, rules: Rules, *, reason: str) -> Plan:
@@ -198,7 +194,8 @@ def plan_model(context: Context, key: ModelKey, rules: Rules, problems: list[Pro
     metric by which the best are to be kept.
     """
     now = context.now()
-    runs = [Candidate.of(run) for run in listing.manifests(context, key, listing.Filter(), problems)]
+    names = listing.run_folders(context, key)
+    runs = [Candidate.of(run) for run in listing.outlines(context, key, names, listing.Filter(), problems)]
     try:
         pasts = histories(context, key)
     except (Unavailable, AccessDenied):

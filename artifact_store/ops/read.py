@@ -229,9 +229,9 @@ def _in_place(context: Context, manifest: Manifest, entries: Sequence[FileEntry]
     return context.backend.local_path(keys.run_prefix(manifest.key, RunId(manifest.run_id)).rstrip("/"))
 
 
-def compare_file(context: Context, file: Incoming, stop: threading.Event) -> None:
+def compare_file(context: Context, file: Incoming, stop: threading.Event | None = None) -> None:
     """Hash a stored file; raise ``DigestMismatch`` or ``ObjectNotFound`` if it is not the one that was saved."""
-    retry = until(stop, context.retry)
+    retry = context.retry if stop is None else until(stop, context.retry)
     found = with_retry(lambda: hash_object(context.backend, file.key, size=file.digest.size), retry)
     check_digest(file, found)
 

@@ -25,6 +25,7 @@ from artifact_store.core import keys
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.origin import MAX_ORIGIN, Origin
+from artifact_store.core.outline import Outline
 from artifact_store.core.pointer import MAX_BLOCK, MAX_POINTER, HistoryBlock, Pointer, Publish, block_of
 from artifact_store.core.shell import quoted
 from artifact_store.core.statement import MAX_BUNDLE
@@ -40,7 +41,7 @@ from artifact_store.errors import (
     RunNotFound,
 )
 from artifact_store.storage.base import Backend, Blob, Entry, IfAbsent, Version
-from artifact_store.storage.budget import MOST_AT_ONCE
+from artifact_store.storage.budget import DOCUMENTS_AT_ONCE, MOST_AT_ONCE
 from artifact_store.storage.conditional_write import Outcome, read_or_none, write_settled
 from artifact_store.storage.retry import RetryPolicy, with_retry
 from artifact_store.storage.threads import result_of
@@ -71,6 +72,11 @@ class Records:
 
     # ------------------------------------------------------------ reading
 
+    @property
+    def at_once(self) -> int:
+        """How many documents are to be asked for together: one, where that is faster than handing it to a thread."""
+        return 1 if self.backend.is_near else DOCUMENTS_AT_ONCE
+
     def run(self, key: ModelKey, run_id: RunId) -> Stored[Manifest | Tombstone]:
         """Return what stands in the place of a run's manifest: that, or its tombstone. One request.
 
@@ -78,16 +84,29 @@ class Records:
             RunNotFound: no such run was ever committed.
             Corrupt: what is there is neither, or not that of this run.
         """
-        where = keys.manifest(key, run_id)
-        blob = self._read(where, MAX_TOMBSTONE)
+        blob = self._commit_record(key, run_id)
+        return Stored(_parse_record(blob.data, key, run_id), blob.version)
+
+    def record(self, key: ModelKey, run_id: RunId) -> Outline | Manifest | Tombstone:
+        """Return the same for who looks at many runs: of a manifest that is plainly sound its outline. One request."""
+        data = self._commit_record(key, run_id).data
+        return Outline.read(data, key, run_id) or _parse_record(data, key, run_id)
+
+    def outline(self, key: ModelKey, run_id: RunId) -> Outline | Manifest:
+        """Return what :meth:`manifest` does, in outline where it is plainly sound. One request."""
+        record = self.record(key, run_id)
+        if isinstance(record, Tombstone):
+            raise deleted(record)
+        return record
+
+    def _commit_record(self, key: ModelKey, run_id: RunId) -> Blob:
+        blob = self._read(keys.manifest(key, run_id), MAX_TOMBSTONE)
         if blob is None:
             raise RunNotFound(
                 f"no run {key}:{run_id} was committed in {self.backend.url}; `artifact-store ls {quoted(str(key))}` "
                 "lists those of this model"
             )
-        record = _manifest_or_tombstone(blob.data, f"{where!r}")
-        record.check_identity(key, run_id, f"{where!r}")
-        return Stored(record, blob.version)
+        return blob
 
     def manifest(self, key: ModelKey, run_id: RunId) -> Manifest:
         """Return the manifest of a committed run. One request.
@@ -267,6 +286,10 @@ class Records:
         """Return the names directly below a prefix that begin with one of these, folders with a slash."""
         return self._listed(lambda: list(self.backend.children_beginning(prefix, *beginnings)))
 
+    def folders_beginning(self, prefix: str, *beginnings: str) -> list[str]:
+        """Return the names of the folders directly below a prefix that begin with one of these, without a slash."""
+        return self._listed(lambda: list(self.backend.folders_beginning(prefix, *beginnings)))
+
     def objects(self, prefix: str) -> list[Entry]:
         """Return every object below a prefix."""
         return self._listed(lambda: list(self.backend.list(prefix)))
@@ -299,6 +322,13 @@ def deleted(stone: Tombstone) -> RunDeleted:
     if stone.state == "marked":
         return RunDeleted(f"{stone}; until it is swept, undelete brings it back")
     return RunDeleted(f"{stone}; its files are gone")
+
+
+def _parse_record(data: bytes, key: ModelKey, run_id: RunId) -> Manifest | Tombstone:
+    what = f"{keys.manifest(key, run_id)!r}"
+    record = _manifest_or_tombstone(data, what)
+    record.check_identity(key, run_id, what)
+    return record
 
 
 def _manifest_or_tombstone(data: bytes, what: str) -> Manifest | Tombstone:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from artifact_store.core import keys
 from artifact_store.core.manifest import FileEntry, Manifest
@@ -30,6 +31,9 @@ from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.ops.read import compare_file, incoming
 from artifact_store.ops.verdict import Checked, Verdict
 from artifact_store.problems import Problem
+
+_AT_HAND: Final = 256 << 10
+"""Bytes of a file that is read from a disk of this machine faster than another thread could be asked to."""
 
 Golden = Callable[[Manifest], Predictions]
 """Tells whether the run still predicts what it did when it was saved."""
@@ -181,7 +185,7 @@ def verify_run(context: Context, manifest: Manifest, golden: Golden | None = Non
 def compare_files(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> list[Problem]:
     """Read every byte of some files of a run, and return those that are not as saved; ``Unavailable`` is raised."""
 
-    def one(entry: FileEntry, stop: threading.Event) -> Problem | None:
+    def one(entry: FileEntry, stop: threading.Event | None = None) -> Problem | None:
         try:
             compare_file(context, incoming(manifest, entry), stop)
         except Unavailable:
@@ -190,7 +194,11 @@ def compare_files(context: Context, manifest: Manifest, entries: Sequence[FileEn
             return Problem(keys.below(manifest.label, entry.path), error)
         return None
 
-    found = context.workers.every(one, entries, size=lambda entry: entry.size)
+    at_hand = _AT_HAND if context.backend.is_near else -1
+    found = [one(entry) for entry in entries if entry.size <= at_hand]
+    if len(found) < len(entries):
+        others = [entry for entry in entries if entry.size > at_hand]
+        found += context.workers.every(one, others, size=lambda entry: entry.size)
     return [problem for problem in found if problem is not None]
 
 

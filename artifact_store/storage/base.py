@@ -131,6 +131,8 @@ class Backend(abc.ABC):
     capabilities: Capabilities
     makes_root: bool = False
     """The first write makes the root if it is missing, as with a folder; a bucket has to be there."""
+    is_near: bool = False
+    """A small object is read faster than another thread could be asked to: no network lies in between."""
     read_only: str = ""
     """Why nothing can be written here, and what to do instead; empty where it can. A store asks before it begins."""
     staging_place: Path | None = None
@@ -226,6 +228,10 @@ class Backend(abc.ABC):
         For a storage that can find them without listing the others; all others list them all.
         """
         return (name for name in self.children(prefix) if name.startswith(beginnings))
+
+    def folders_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        """Yield the folders among those of :meth:`children_beginning`, without the slash."""
+        return (name[:-1] for name in self.children_beginning(prefix, *beginnings) if name.endswith("/"))
 
     @abc.abstractmethod
     def delete(self, key: str) -> None:

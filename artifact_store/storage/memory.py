@@ -54,6 +54,7 @@ class MemoryBackend(Backend):
     """
 
     engine = "memory"
+    is_near = True
     endpoint = "memory"
     capabilities = Capabilities(
         create_only=True, compare_and_swap=True, durable=False, reason="memory is lost when the process ends"

@@ -36,6 +36,7 @@ class SingleWriter(Backend):
         self.inner = inner
         self.engine, self.url, self.endpoint = inner.engine, inner.url, inner.endpoint
         self.makes_root, self.read_only = inner.makes_root, inner.read_only
+        self.is_near = inner.is_near
         self.staging_place = inner.staging_place
         self.capabilities = Capabilities(
             create_only=False,
@@ -77,6 +78,9 @@ class SingleWriter(Backend):
 
     def children_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
         return self.inner.children_beginning(prefix, *beginnings)
+
+    def folders_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        return self.inner.folders_beginning(prefix, *beginnings)
 
     def delete(self, key: str) -> None:
         self.inner.delete(key)

@@ -17,7 +17,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ from artifact_store.storage.base import (
     version_of,
 )
 from artifact_store.storage.exact_size import exactly, wrong_size
-from artifact_store.storage.local import locks
+from artifact_store.storage.local import locks, quickly
 from artifact_store.storage.local.checks import promise_of, traits_of
 from artifact_store.storage.local.errors import translated
 from artifact_store.storage.local.folders import (
@@ -55,8 +55,7 @@ from artifact_store.storage.local.new_file import STAGING, TEMPORARY, NewFile, N
 from artifact_store.storage.local.paths import Parts, parts_of_key, parts_of_prefix
 
 T = TypeVar("T")
-_OURS = frozenset({(locks.FOLDER, True), (STAGING, True)})  # in the root, and in no listing
-Names = list[tuple[str, os.stat_result | None]]  # outside the class, where ``list`` is a method
+_OURS = frozenset({f"{locks.FOLDER}/", f"{STAGING}/"})  # in the root, and in no listing
 
 
 class LocalBackend(Backend):
@@ -76,6 +75,7 @@ class LocalBackend(Backend):
         self.timeout = timeout
         # absolute from now on, whatever the working directory will be; a symlink on the way to the root is fine
         self._root = absolute or Path(root).absolute()
+        self._root_text = str(self._root)
         self.staging_place = self._root / STAGING
         self._promised: Capabilities | None = None
         self._locks_hold: bool | None = None
@@ -90,6 +90,11 @@ class LocalBackend(Backend):
         """The folder itself, and the path to it, which a symlink may lead elsewhere tomorrow."""
         return places.folder(self._root)
 
+    @cached_property
+    def is_near(self) -> bool:  # type: ignore[override]  # looked up when first asked for
+        """Whether it is not on a network mount."""
+        return network_reason(self._root) is None
+
     @property
     def capabilities(self) -> Capabilities:  # type: ignore[override]  # looked up when first asked for: no I/O before
         """What can be promised for this folder; looks at the mount table when first asked."""
@@ -102,16 +107,25 @@ class LocalBackend(Backend):
 
     def read(self, key: str, *, limit: int, unless: Version | None = None) -> Blob | None:
         """Open, read, close. Never held open, since Windows would then refuse to replace it."""
+        data = quickly.read(self._root_text, parts_of_key(key), limit)
+        if data is None:
+            data = self._read(key, limit)
+        version = version_of(data)
+        return None if version == unless else Blob(data, version)
+
+    def _read(self, key: str, limit: int) -> bytes:
         with self._file(key) as (descriptor, path, size):
             data = b"".join(pieces_of_file(descriptor, path, limit + 1)) if size <= limit else b""
         if size > limit or len(data) > limit:
             held = max(size, len(data))
             raise errors.Corrupt(f"{path} holds {held} bytes, more than the {limit} that it may hold", key=key)
-        version = version_of(data)
-        return None if version == unless else Blob(data, version)
+        return data
 
     def stream(self, key: str, *, size: int) -> Iterator[bytes]:
         """Yield the bytes of the file that had the name when the first piece was asked for."""
+        if size <= quickly.LARGEST and (data := quickly.read(self._root_text, parts_of_key(key), size)):
+            yield from exactly([data], size=size, key=key)
+            return
         with self._file(key) as (descriptor, path, found):
             if found != size:
                 raise wrong_size(key, expected=size, actual=found)
@@ -135,7 +149,7 @@ class LocalBackend(Backend):
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
         """Write a temporary file, flush it, and give it its name in one step.
 
-        Names that were given before, to files that were put or adopted and to new folders, are flushed first.
+        quickly.Names that were given before, to files that were put or adopted and to new folders, are flushed first.
         """
         parts = parts_of_key(key)
         if not isinstance(when, IfVersion):
@@ -208,9 +222,9 @@ class LocalBackend(Backend):
 
     def unfinished(self) -> Iterator[Unfinished]:
         """Yield the temporary files of writers: those at work, and those that were killed."""
-        for parts, name, found in self._walk(()):
-            if name.startswith(TEMPORARY) and stat.S_ISREG(found.st_mode):
-                yield Unfinished("/".join((*parts, name)), name, found.st_size, modified(found))
+        for folder, name, found in quickly.walk(partial(self._scan, beginning=TEMPORARY), ()):
+            if stat.S_ISREG(found.st_mode):
+                yield Unfinished(folder + name, name, found.st_size, modified(found))
 
     def discard(self, upload: Unfinished) -> None:
         """Remove exactly this temporary file, and the folders that it leaves empty."""
@@ -239,45 +253,39 @@ class LocalBackend(Backend):
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Yield what is there, in key order. Symlinks and devices are shown, too: reading them tells what is wrong."""
-        for parts, name, found in self._walk(parts_of_prefix(prefix)):
+        for folder, name, found in quickly.walk(self._scan, parts_of_prefix(prefix)):
             if not name.startswith(TEMPORARY):
-                yield Entry("/".join((*parts, name)), found.st_size, modified(found))
+                yield Entry(folder + name, found.st_size, modified(found))
 
     def children(self, prefix: str) -> Iterator[str]:
         yield from sorted(self.children_beginning(prefix, ""))
 
     def children_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
-        for name, is_folder in self._look_into(parts_of_prefix(prefix), lambda folder: folder.names(beginnings)):
-            if not name.startswith(TEMPORARY) and (prefix or (name, is_folder) not in _OURS):
-                yield f"{name}/" if is_folder else name
+        found = self._look_into(parts_of_prefix(prefix), lambda folder: folder.names(beginnings))
+        if not all(beginning[:1].isalnum() for beginning in beginnings):  # else none of them is the backend's own
+            found = [name for name in found if not name.startswith(TEMPORARY) and (prefix or name not in _OURS)]
+        return iter(found)
 
-    def _walk(self, top: Parts) -> Iterator[tuple[Parts, str, os.stat_result]]:
-        """Yield everything but folders below ``top``, in key order. Not recursive: a foreign tree may be deep."""
-        pending = [(top, iter(self._scan(top)))]
-        while pending:
-            parts, names = pending[-1]
-            for name, found in names:
-                if found is None:
-                    below = (*parts, name)
-                    pending.append((below, iter(self._scan(below))))
-                    break
-                yield parts, name, found
-            else:
-                pending.pop()
+    def folders_beginning(self, prefix: str, *beginnings: str) -> Iterator[str]:
+        found = quickly.folders(self._root_text, parts_of_prefix(prefix), beginnings)
+        return super().folders_beginning(prefix, *beginnings) if found is None else iter(found)
 
-    def _scan(self, parts: Parts) -> Names:
-        """Return the names in a folder in key order, folders without a stat; what vanishes meanwhile is left out."""
+    def _scan(self, parts: Parts, beginning: str = "") -> quickly.Names:
+        """Return folders, and files that begin so, in key order; what vanishes meanwhile is left out."""
 
-        def look(folder: Folder) -> Names:
-            found: Names = []
-            # "a-b/" sorts before "a/", and "a.json" too: the slash belongs to the key
-            for name, is_folder in sorted(folder.names(), key=lambda named: named[0] + "/" * named[1]):
-                if parts or (name, is_folder) not in _OURS:
-                    with contextlib.suppress(FileNotFoundError):
-                        found.append((name, None if is_folder else folder.look(name)))
-            return found
+        def look(folder: Folder) -> quickly.Names:
+            found: quickly.Names = []
+            for name in folder.names():
+                with contextlib.suppress(FileNotFoundError):
+                    if name.endswith("/"):
+                        found.append((name[:-1], None))
+                    elif name.startswith(beginning):
+                        found.append((name, folder.look(name)))
+            return sorted(found, key=lambda named: quickly.in_key_order(*named))
 
-        return self._look_into(parts, look)
+        found = quickly.names(self._root_text, parts, beginning)
+        found = self._look_into(parts, look) if found is None else found
+        return found if parts else [(name, status) for name, status in found if status or f"{name}/" not in _OURS]
 
     def _look_into(self, parts: Parts, look: Callable[[Folder], builtins.list[T]]) -> builtins.list[T]:
         """Return what a look into a folder finds; nothing where there is none."""

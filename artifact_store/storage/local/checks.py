@@ -12,6 +12,7 @@ import shlex
 import stat
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -39,8 +40,9 @@ def traits_of(root: Path, *, network: str | None, probes: bool) -> Iterator[Trai
     else:
         yield Trait("network-mount", "fine", "the folder is on a disk of this machine")
     yield from map(_mount_below, mounts_below(root))
-    yield from _links(root)
-    yield _permissions(root)
+    look = _Look.into(root)
+    yield from _links(root, look.links)
+    yield _permissions(root, look.wide)
     if probes and os.name == "posix" and os.access(root, os.W_OK):
         yield _hard_links(root)
     yield from _locks(root)
@@ -59,28 +61,61 @@ def _mount_below(mount: Mount) -> Trait:
     return Trait("mount-below", "note", f"{place}: the store writes there, and durability is that of its disk", remedy)
 
 
-def _links(root: Path) -> Iterator[Trait]:
+@dataclass(slots=True)
+class _Look:
+    """What one walk through all folders below a root finds; no symlink is followed but to the root."""
+
+    links: list[str] = field(default_factory=list)
+    """Links that stand in the place of folders."""
+    wide: list[Wide] = field(default_factory=list)
+    """What others than the owner can do something with."""
+
+    @classmethod
+    def into(cls, root: Path) -> _Look:
+        real, found = os.path.realpath(root), cls()
+        found._note(Path(real).stat(), ".")
+        below = [""]
+        while below:
+            folder = below.pop()
+            with contextlib.suppress(OSError), os.scandir(os.path.join(real, folder)) as entries:  # noqa: PTH118
+                below += [name for entry in entries if (name := found._look_at(folder, entry)) is not None]
+        found.links.sort()
+        found.wide.sort(key=lambda wide: (wide[0] != ".", wide[0]))
+        return found
+
+    def _look_at(self, folder: str, entry: os.DirEntry[str]) -> str | None:
+        """Note what is to be said of a name, and return its path if it is a folder that is to be looked into."""
+        path = f"{folder}{os.sep}{entry.name}" if folder else entry.name
+        if path == STAGING:  # private as a whole, whatever is in it
+            return None
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            status = entry.stat(follow_symlinks=False)
+            if is_link(status):
+                self.links += [path] if entry.is_dir() or not stat.S_ISLNK(status.st_mode) else []
+                return None
+            self._note(status, path)
+            return path if stat.S_ISDIR(status.st_mode) else None
+        return None
+
+    def _note(self, status: os.stat_result, path: str) -> None:
+        if status.st_mode & (_OTHERS | _GROUP):
+            self.wide.append((path, status.st_mode))
+
+
+def _links(root: Path, found: list[str]) -> Iterator[Trait]:
     """Yield that there are links in the place of folders: what a store has below them is not even listed."""
-    found = []
-    for whole, folders, _ in os.walk(root):
-        for name in sorted(folders):
-            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                if is_link(os.lstat(Path(whole, name))):
-                    found.append(str(Path(whole, name)))
     if found:
-        message = (
-            f"{_shown(found)}: a symlink or junction, and none is followed below a root; its models are not listed"
-        )
+        shown = _shown([str(root / path) for path in found])
+        message = f"{shown}: a symlink or junction, and none is followed below a root; its models are not listed"
         yield Trait("link-below", "warning", message, "move the real folder there, or mount it there")
 
 
 # ---------------------------------------------------------------- permissions
 
 
-def _permissions(root: Path) -> Trait:
+def _permissions(root: Path, wide: list[Wide]) -> Trait:
     if os.name != "posix":
         return Trait("permissions", "unknown", "who may read the folder is in access lists, which are not read")
-    wide = list(_wider(root))
     others = [str(root) if path == "." else path for path, mode in wide if mode & _OTHERS]
     command = f"chmod -R go-rwx {shlex.quote(str(root))}"
     if others:
@@ -90,15 +125,6 @@ def _permissions(root: Path) -> Trait:
         message = f"{_shown([path for path, _ in wide])} can be reached by the group; fine if that was meant"
         return Trait("permissions", "note", message, f"`{command}`, unless the group has to read it")
     return Trait("permissions", "fine", "folders and files are for their owner alone")
-
-
-def _wider(root: Path) -> Iterator[Wide]:
-    """Yield what others than the owner can do something with."""
-    for folder, name, at in _everything(root):
-        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-            mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
-            if not stat.S_ISLNK(mode) and mode & (_OTHERS | _GROUP):
-                yield str(Path(folder, name)), mode
 
 
 def _everything(root: Path) -> Iterator[tuple[Path, str, int]]:

@@ -35,11 +35,6 @@ _REPLACE_SECONDS = 10.0  # against readers who come again and again, each of the
 _LAST_TIME = 32_503_680_000.0  # the year 3000, where Windows stops to count
 
 
-def modified(found: os.stat_result) -> datetime:
-    """Return when a file was modified, or the nearest time that can be told: a foreign one may have any."""
-    return datetime.fromtimestamp(min(max(found.st_mtime, 0.0), _LAST_TIME), UTC)
-
-
 class PosixFolder:
     """One open folder, by its descriptor. Names are single segments; close it after use."""
 
@@ -73,11 +68,14 @@ class PosixFolder:
         found = os.fstat(self._at)
         return found.st_dev, found.st_ino
 
-    def names(self, beginnings: tuple[str, ...] = ("",)) -> list[tuple[str, bool]]:
-        """Return the names in this folder that begin so, each with whether it is a folder that can be entered."""
+    def names(self, beginnings: tuple[str, ...] = ("",)) -> list[str]:
+        """Return the names in this folder that begin so; one of a folder that can be entered ends in a slash."""
         with os.scandir(self._at) as entries:
-            found = [entry for entry in entries if entry.name.startswith(beginnings)]
-            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+            return [
+                name + "/" if entry.is_dir(follow_symlinks=False) else name
+                for entry in entries
+                if (name := entry.name).startswith(beginnings)
+            ]
 
     def look(self, name: str) -> os.stat_result:
         """Return what ``name`` itself is; a symlink is not followed."""
@@ -177,13 +175,13 @@ class PathFolder:
         found = self.path.stat()
         return found.st_dev, found.st_ino
 
-    def names(self, beginnings: tuple[str, ...] = ("",)) -> list[tuple[str, bool]]:
+    def names(self, beginnings: tuple[str, ...] = ("",)) -> list[str]:
         """Return the names in this folder that begin so; a junction is a name, not a folder."""
 
-        def look() -> list[tuple[str, bool]]:
+        def look() -> list[str]:
             with os.scandir(self.path) as entries:
                 found = [entry for entry in entries if entry.name.startswith(beginnings)]
-                return [(entry.name, _can_be_entered(entry)) for entry in found]
+                return [entry.name + "/" * _can_be_entered(entry) for entry in found]
 
         return retry_while_in_use(look)  # one that is just being removed is in use, and then gone
 
@@ -280,6 +278,11 @@ def close_quietly(descriptor: int) -> None:
 def is_link(found: os.stat_result) -> bool:
     """Return whether this is a symlink, or the junction that Windows has besides."""
     return stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) in _LINK_TAGS
+
+
+def modified(found: os.stat_result) -> datetime:
+    """Return when a file was written last: a foreign one may have any time, and must not stop a listing."""
+    return datetime.fromtimestamp(min(max(found.st_mtime, 0.0), _LAST_TIME), UTC)
 
 
 def retry_while_in_use(

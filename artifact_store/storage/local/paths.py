@@ -5,11 +5,16 @@ Keys are checked once more here, although the store made them: what is let throu
 
 from __future__ import annotations
 
+import re
+
 from artifact_store.errors import InvalidName
 from artifact_store.storage.local import locks
 from artifact_store.storage.local.new_file import TEMPORARY
 
 Parts = tuple[str, ...]
+
+_SUSPICIOUS = re.compile(rf"(?:^|/)(?:\.|/|$|{re.escape(locks.FOLDER)})|[\\:\0]")
+"""Found in whatever :func:`_check` refuses, and in few other keys: most keys need no closer look."""
 
 
 def parts_of_key(key: str) -> Parts:
@@ -19,6 +24,12 @@ def parts_of_key(key: str) -> Parts:
         InvalidName: it leaves the root, means something to an operating system, or is one of the backend's own names.
     """
     parts = tuple(key.split("/"))
+    if _SUSPICIOUS.search(key):
+        _check(key, parts)
+    return parts
+
+
+def _check(key: str, parts: Parts) -> None:
     for part in parts:
         if part in {"", ".", ".."}:
             raise InvalidName("key", key, "it has an empty segment, '.' or '..'")
@@ -28,7 +39,6 @@ def parts_of_key(key: str) -> Parts:
             raise InvalidName("key", key, f"{TEMPORARY!r} begins the names of unfinished files")
     if parts[0] == locks.FOLDER:
         raise InvalidName("key", key, f"{locks.FOLDER!r} holds the locks")
-    return parts
 
 
 def parts_of_prefix(prefix: str) -> Parts:

@@ -91,8 +91,18 @@ REFUSED: dict[str, tuple[Bucket, dict[str, Any], type[errors.ArtifactStoreError]
     "no requester_pays": (Bucket(requester_pays=True), {}, errors.AccessDenied, "'requester_pays': True"),
     "no kms:GenerateDataKey": (LACKS_KEY, {}, errors.AccessDenied, f"it takes kms:GenerateDataKey, {KEY_POLICY}"),
     "no kms:Decrypt": (LACKS_READING, {}, errors.AccessDenied, f"it takes kms:Decrypt, {KEY_POLICY}"),
-    "a clock ahead": (Bucket(clock=-1200.0), {}, errors.AccessDenied, "the clocks of this machine and the server differ"),
-    "a clock behind": (Bucket(clock=1200.0), {}, errors.AccessDenied, "the clocks of this machine and the server differ"),
+    "a clock ahead": (
+        Bucket(clock=-1200.0),
+        {},
+        errors.AccessDenied,
+        "the clocks of this machine and the server differ",
+    ),
+    "a clock behind": (
+        Bucket(clock=1200.0),
+        {},
+        errors.AccessDenied,
+        "the clocks of this machine and the server differ",
+    ),
     "a token that is over": (Bucket(expired=True), {"token": "x" * 30}, errors.AccessDenied, "log in again"),
     "told to slow down": (Bucket(slow_down=1), {}, errors.Unreachable, "try again later"),
 }

@@ -175,14 +175,14 @@ _trees: list[Path] = []
 
 def old_tree() -> Path:
     """A small old tree with one network and its alias, made once and gone with the process that made it."""
-    if not _trees:
+    if not _trees or not _trees[-1].is_dir():  # the folder for temporary files was another one
         home = tempfile.mkdtemp(prefix="artifact-store-old-")
         atexit.register(shutil.rmtree, home, ignore_errors=True)
         root = Path(home) / "models"
         shutil.copytree(DATA / "trees" / "main" / "models" / OTHER, root / OTHER)
         (root / OTHER / "latest").symlink_to(MIGRATED, target_is_directory=True)
         _trees.append(root)
-    return _trees[0]
+    return _trees[-1]
 
 
 def use_old_tree(root: Path) -> None:
