@@ -63,10 +63,9 @@ class Row:
     __slots__ = ("_manifest", "load", "value")
 
     def __init__(self, value: RowDict, manifest: Manifest | bytes | None = None) -> None:
-        self.value = value
+        self.value, self._manifest = value, manifest
         self.load: Callable[[Row], Manifest] | None = None
         """Reads the manifest, where the row was not made from it."""
-        self._manifest = manifest
 
     @property
     def is_read(self) -> bool:
@@ -262,12 +261,8 @@ def parse_lines(text: str, what: str) -> list[RowDict]:
 
 
 def _is_named(row: object) -> bool:
-    return (
-        isinstance(row, dict)
-        and isinstance(row.get("model"), str)
-        and isinstance(row.get("run_id"), str)
-        and row.get("state") in _STATES
-    )
+    named = isinstance(row, dict) and isinstance(row.get("model"), str) and isinstance(row.get("run_id"), str)
+    return named and row.get("state") in _STATES  # type: ignore[attr-defined]
 
 
 def needle(key: ModelKey) -> str:

@@ -283,7 +283,7 @@ class LocalBackend(Backend):
                         found.append((name, folder.look(name)))
             return sorted(found, key=lambda named: quickly.in_key_order(*named))
 
-        found = quickly.names(self._root_text, parts, beginning)
+        found = quickly.names_in(self._root_text, parts, beginning)
         found = self._look_into(parts, look) if found is None else found
         return found if parts else [(name, status) for name, status in found if status or f"{name}/" not in _OURS]
 

@@ -34,7 +34,7 @@ def read(root: str, parts: Parts, most: int) -> bytes | None:
         return None
 
 
-def names(root: str, parts: Parts, beginning: str = "") -> Names | None:
+def names_in(root: str, parts: Parts, beginning: str = "") -> Names | None:
     """Return the folders in a folder, and its other names that begin so; ``None``: look into it the long way."""
     try:
         return _names(_entered(root, parts), beginning) if _CAN else None

@@ -10,9 +10,10 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -199,8 +200,13 @@ def expected_migration() -> str:
 
 @cache
 def laptop() -> ArtifactStore:
-    """Another store, with a run that is published twice and signed by nobody; made once."""
-    store = ArtifactStore(Snapshot().restored(), registry=REGISTRY)
+    """Another store, with a run that is published twice: the same one in every process."""
+    memory, began = Snapshot().restored(), datetime(2024, 8, 16, tzinfo=UTC)
+    marker = StoreRecord(store_id="f" * 32, created_at=began, concurrency="safe")
+    memory.write(keys.STORE_MARKER, marker.to_bytes(), when=Always())
+    store = ArtifactStore(memory, registry=REGISTRY, clock=lambda: began, actor="laptop", provenance=False)
+    marks = (f"{number:032x}" for number in count(1))
+    store._context = replace(store._context, new_write_id=lambda: next(marks))
     run = store.save({"n": 7}, OTHER, run_id=MIGRATED, components={"extra": b"x" * 1000})
     store.promote(run, "latest", reason="again")
     return store
