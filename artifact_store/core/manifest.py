@@ -5,7 +5,7 @@ Owns what a run consists of and the compatibility of that description. Opens no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -149,8 +149,7 @@ class Manifest(RunDocument):
         ModelKey(self.model_type, self.symbol)
         RunId(self.run_id)
         paths = [entry.path for entry in self.files]
-        check = _check_usual_names if len(paths) <= _FEW else _check_names
-        check(tuple((entry.path, entry.key) for entry in self.files))
+        check_files(self.files)
         for name, component in self.components.items():
             check_component(name)
             if not component.files or not set(component.files) <= set(paths):
@@ -205,6 +204,12 @@ class Manifest(RunDocument):
                 return entry
         names = ", ".join(entry.path for entry in self.files)
         raise FileNotInRun(f"{self.label} has no file {path!r}; it has: {names}")
+
+
+def check_files(files: Sequence[FileEntry]) -> None:
+    """Raise ``ValueError`` or ``InvalidName`` unless files may have these names, and lie under these."""
+    check = _check_usual_names if len(files) <= _FEW else _check_names
+    check(tuple((entry.path, entry.key) for entry in files))
 
 
 def _check_names(files: tuple[tuple[str, str], ...]) -> None:

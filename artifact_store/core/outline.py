@@ -18,9 +18,10 @@ from pydantic_core import CoreConfig, SchemaValidator, ValidationError, core_sch
 
 from artifact_store.canonical import has_own_checksum, sha256
 from artifact_store.core.documents import FORMAT, read_time
-from artifact_store.core.manifest import FileEntry, Manifest, PublishIntent
+from artifact_store.core.manifest import FileEntry, Manifest, PublishIntent, check_files
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.values import fields_of
+from artifact_store.errors import InvalidName
 
 _TEXTS: Final = ("kind", "format", "checksum")
 _FIELDS: Final = (
@@ -49,7 +50,8 @@ class Outline:
         """
         try:
             value = _validator().validate_json(data)
-        except ValidationError:
+            check_files(value["files"])
+        except (ValidationError, ValueError, InvalidName):
             return None
         is_plain = value["kind"] == Manifest.KIND and value["format"] == FORMAT and "must_understand" not in value
         is_its = (value["model_type"], value["symbol"], value["run_id"]) == (key.model_type, key.symbol, run_id)
@@ -99,7 +101,7 @@ class Outline:
 
     @property
     def files(self) -> Sequence[FileEntry]:
-        """Its files; their names are not checked."""
+        """Its files."""
         return self._value["files"]  # type: ignore[no-any-return]
 
     @property

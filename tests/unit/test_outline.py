@@ -121,3 +121,11 @@ def test_numbers_that_json_does_not_have_are_texts_in_an_outline_too():
     found = Outline.read(manifest(metrics={"a": "NaN", "b": "-Infinity"}).to_bytes(), KEY, ITS)
     assert found.metrics == {"a": "NaN", "b": "-Infinity"}
     assert not any(isinstance(value, float) and math.isnan(value) for value in found.metrics.values())
+
+
+@pytest.mark.parametrize("name", ["../model.json", "", "/model.json", "model.json\0", "manifest.json"])
+@pytest.mark.parametrize("where", ["path", "key"])
+def test_a_file_that_leads_elsewhere_has_no_outline(where, name):
+    value = manifest().to_json()
+    value["files"][0] |= {where: name}
+    assert Outline.read(sealed(value), KEY, ITS) is None
