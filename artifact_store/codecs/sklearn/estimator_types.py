@@ -68,6 +68,17 @@ FUNCTIONS: Final = frozenset(
     )
 )
 """Functions of scikit-learn that are named, since fitting asks them; predicting does not."""
+UFUNCS: Final = frozenset(
+    f"numpy.{name}"
+    for name in (
+        *("absolute", "fabs", "negative", "positive", "reciprocal", "sign", "cbrt", "sqrt", "square"),
+        *("exp", "exp2", "expm1", "log", "log10", "log1p", "log2"),
+        *("cos", "sin", "tan", "arccos", "arcsin", "arctan", "deg2rad", "degrees", "rad2deg", "radians"),
+        *("cosh", "sinh", "tanh", "arccosh", "arcsinh", "arctanh"),
+        *("ceil", "floor", "rint", "trunc", "isfinite", "isinf", "isnan"),
+    )
+)
+"""Functions of numpy that are named: each makes one number of one, and nothing else."""
 CONTAINERS: Final = (
     "sklearn.calibration.CalibratedClassifierCV",
     "sklearn.compose._column_transformer.ColumnTransformer",
