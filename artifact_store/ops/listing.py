@@ -175,7 +175,7 @@ def _near(key: ModelKey, there: Sequence[ModelKey]) -> list[ModelKey]:
 
 
 def near_models(key: ModelKey, there: Sequence[ModelKey]) -> str:
-    """Return what an error about a model that is not among these advises: those, or types, that are written nearly so."""
+    """Return what an error about a model that is not among these advises: those, or types, written nearly so."""
     types = () if key.symbol is not None else tuple(dict.fromkeys(model.model_type for model in there))
     others = [name for name in types if name != key.model_type]
     if near := _near(key, there) or difflib.get_close_matches(key.model_type, others, n=2):

@@ -198,11 +198,11 @@ class Validatable(RunLike, Protocol):
     def environment_verdict(self) -> EnvironmentVerdict:
         """Whether this process is like the one that saved it."""
 
-    def validate(self) -> Validation:
+    def validate(self, *, allow_code: bool = False) -> Validation:
         """Return what is wrong with it."""
 
 
-def validate(key: ModelKey, find: Callable[[ModelKey], Validatable]) -> ModelReport:
+def validate(key: ModelKey, find: Callable[[ModelKey], Validatable], *, allow_code: bool = False) -> ModelReport:
     """Check the run of a model that ``find`` takes. Whatever is wrong is in the report; nothing is raised for it.
 
     A storage that does not answer is a problem of the model, which cannot be used as long as that lasts.
@@ -214,7 +214,7 @@ def validate(key: ModelKey, find: Callable[[ModelKey], Validatable]) -> ModelRep
     except ArtifactStoreError as error:
         return ModelReport(key, steps=(str(error),), problems=(Problem(str(key), error),))
     try:
-        found = run.validate()
+        found = run.validate(allow_code=allow_code)
     except ArtifactStoreError as error:
         found = Validation(problems=(Problem(str(run.ref), error),))
     return ModelReport(

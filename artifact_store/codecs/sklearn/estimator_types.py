@@ -60,25 +60,6 @@ OBJECTS: Final = (skops_types.ESTIMATORS - _UNCHECKED) | NEW | _PARTS
 LOSSES: Final = skops_types.TYPES["LossNode"]
 """What is called with numbers."""
 TYPES: Final = skops_types.TYPES["TypeNode"]
-FUNCTIONS: Final = frozenset(
-    f"sklearn.feature_selection._{module}"
-    for module in (
-        *("univariate_selection.chi2", "univariate_selection.f_classif", "univariate_selection.f_regression"),
-        *("univariate_selection.r_regression", "mutual_info.mutual_info_classif", "mutual_info.mutual_info_regression"),
-    )
-)
-"""Functions of scikit-learn that are named, since fitting asks them; predicting does not."""
-UFUNCS: Final = frozenset(
-    f"numpy.{name}"
-    for name in (
-        *("absolute", "fabs", "negative", "positive", "reciprocal", "sign", "cbrt", "sqrt", "square"),
-        *("exp", "exp2", "expm1", "log", "log10", "log1p", "log2"),
-        *("cos", "sin", "tan", "arccos", "arcsin", "arctan", "deg2rad", "degrees", "rad2deg", "radians"),
-        *("cosh", "sinh", "tanh", "arccosh", "arcsinh", "arctanh"),
-        *("ceil", "floor", "rint", "trunc", "isfinite", "isinf", "isnan"),
-    )
-)
-"""Functions of numpy that are named: each makes one number of one, and nothing else."""
 CONTAINERS: Final = (
     "sklearn.calibration.CalibratedClassifierCV",
     "sklearn.compose._column_transformer.ColumnTransformer",

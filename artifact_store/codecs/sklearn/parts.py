@@ -12,21 +12,19 @@ import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
 
 from artifact_store.codecs.files import dotted
 from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
 from artifact_store.codecs.sklearn import estimator_checks as checks
+from artifact_store.codecs.sklearn import functions
 from artifact_store.codecs.sklearn.estimator_types import (
-    FUNCTIONS,
     HISTOGRAM,
     ISOTONIC,
     LOSSES,
     NEIGHBOURS,
     OBJECTS,
     TYPES,
-    UFUNCS,
 )
 from artifact_store.codecs.sklearn.state_checks import check_attributes, check_random_state
 from artifact_store.errors import Corrupt, NotEncodable
@@ -112,9 +110,9 @@ class EstimatorPacker:
             return {"type": dotted(value)}
         if type(value) is slice:
             return {"slice": [self.pack(part, where) for part in (value.start, value.stop, value.step)]}
-        if name := _listed_function(np, value, kind):
+        if name := functions.listed(np, value):
             return {"function": name}
-        if type(value) is partial and _called(value.func) == _CHECK and not value.args:
+        if type(value) is partial and functions.called(value.func) == _CHECK and not value.args:
             return {"check": self.pack(dict(value.keywords), where)}
         if kind.startswith("_loss."):  # as scikit-learn 1.8 calls the module
             kind = f"sklearn._loss.{kind}"
@@ -144,8 +142,8 @@ class EstimatorPacker:
                 "of": kind,
                 "state": {name: self._attribute(value, kind, name, part, where) for name, part in state.items()},
             }
-        elif isinstance(value, FunctionType | BuiltinFunctionType | MethodType | partial | self._np.ufunc):
-            raise NotEncodable(_refused_function(value, where))
+        elif functions.is_function(self._np, value):
+            raise NotEncodable(functions.function_refusal(value, where, INSTEAD))
         else:
             raise NotEncodable(
                 f"{where} is a {kind}, which is on no list of what is made again: store what it has learned as "
@@ -203,30 +201,6 @@ def _factory(value: defaultdict[Any, Any], where: str) -> str:
     if not names:
         raise NotEncodable(f"{where} is a defaultdict of something that is not kept: make a dict of it")
     return names[0]
-
-
-def _called(function: Any) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
-
-
-def _listed_function(np: Any, function: Any, kind: str) -> str:
-    """Return the name of a function that is on a list, or none; one of numpy's is what numpy has under its name."""
-    if kind == "builtins.function":
-        return _called(function) if _called(function) in FUNCTIONS else ""
-    if not isinstance(function, np.ufunc) or getattr(np, function.__name__, None) is not function:
-        return ""
-    name = f"numpy.{function.__name__}"
-    return name if name in UFUNCS else ""
-
-
-def _refused_function(function: Any, where: str) -> str:
-    name = getattr(function, "__name__", "")
-    what = "a lambda" if name == "<lambda>" else f"the function {name}" if name else "a function with arguments"
-    pickled = f"give it a name with def, in a module that every reader imports, and {INSTEAD}"
-    return (
-        f"{where} is {what}, and no code is stored: do that step before the estimator, or with a function of numpy "
-        f"that makes one number of one, such as np.log1p; or {pickled if name == '<lambda>' else INSTEAD}"
-    )
 
 
 def _ordered(value: Any) -> Any:
@@ -320,7 +294,7 @@ class EstimatorUnpacker:
         return made
 
     def _function_(self, name: str, _: Any) -> Any:
-        return _listed(name, FUNCTIONS | UFUNCS)
+        return _listed(name, functions.NAMES)
 
     def _check_(self, value: Any, _: Any) -> Any:
         return partial(_named(_CHECK), **self.unpack(value))
