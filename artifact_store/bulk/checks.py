@@ -176,6 +176,7 @@ def _report_to_json(report: ModelReport) -> JSON:
         "loaded": list(report.loaded),
         "predictions": _predictions_to_json(report.predictions),
         "environment": None if report.environment is None else report.environment.to_json(),
+        "notes": list(report.notes),
         "seconds": report.seconds,
         **_problems(report),
     }
@@ -190,6 +191,7 @@ def _report_from_json(value: JSON) -> ModelReport:
         tuple(value["loaded"]),
         _predictions_from_json(value["predictions"]),
         environment=_environment_from_json(value["environment"]),
+        notes=tuple(value.get("notes", ())),
         seconds=value["seconds"],
         **_problems_of(value),
     )

@@ -94,6 +94,7 @@ def _document(url: str, checked: Sequence[ModelReport]) -> dict[str, Any]:
                 "loaded": list(report.loaded),
                 "predictions": predictions_document(report.predictions),
                 "environment_verdict": None if report.environment is None else report.environment.to_json(),
+                "notes": list(report.notes),
                 "seconds": round(report.seconds, 3),
                 "problems": problems_document(report.problems),
                 "unchecked": problems_document(report.unchecked),
@@ -152,6 +153,8 @@ def _lines(checked: Sequence[ModelReport]) -> Iterator[str]:
     for report in checked:
         yield from problem_lines(report.problems, "red")
         yield from problem_lines(report.unchecked, "yellow")
+        for note in report.notes:
+            yield f"{click.style('note', bold=True)} {report.key.display_name}: {output.safe(note)}"
     wrong = sum(not report.ok for report in checked)
     unchecked = sum(report.verdict is Verdict.UNCHECKED for report in checked)
     silent = sum(report.predictions is not None and report.predictions.outcome == "no example" for report in checked)
