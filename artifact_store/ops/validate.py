@@ -183,9 +183,9 @@ class ModelReport(Checked):
     problems: tuple[Problem, ...] = ()
     unchecked: tuple[Problem, ...] = ()
     environment: EnvironmentVerdict | None = None
-    notes: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     """How long it took, where that was measured."""
+    notes: tuple[str, ...] = ()
 
 
 class Validatable(RunLike, Protocol):
