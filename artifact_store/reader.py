@@ -331,14 +331,15 @@ class Reader:
         ref: RefLike | None = None,
         *,
         prefer: str | Sequence[str] = ("best_wf", LATEST),
+        allow_code: bool = False,
         jobs: int | None = None,
         resume: str | Path | None = None,
         announce: Announce | None = None,
     ) -> list[ModelReport]:
         """Find the run of a model, of each of a type, or of all, as :meth:`find` does, and :meth:`Run.validate` it.
 
-        A reference with an alias or an id names the run itself. Whatever is wrong is in the reports. ``jobs``,
-        ``resume`` and ``announce`` are those of :meth:`verify`.
+        A reference with an alias or an id names the run itself. Whatever is wrong is in the reports. ``allow_code`` is
+        that of :meth:`Run.validate`, ``jobs``, ``resume`` and ``announce`` are those of :meth:`verify`.
 
         Raises:
             ModelNotFound: there is no such model.
@@ -355,7 +356,8 @@ class Reader:
                     "what there is"
                 )
         wanted = [prefer] if isinstance(prefer, str) else list(prefer)
-        return validate_many(self._context, self._spec, refs, prefer=wanted, how=Bulk(jobs, resume, announce))
+        how = Bulk(jobs, resume, announce)
+        return validate_many(self._context, self._spec, refs, prefer=wanted, allow_code=allow_code, how=how)
 
     def _spec(self) -> Any:
         """Return the spec of this store, or raise ``InvalidOption`` with the reason why it has none."""

@@ -27,6 +27,7 @@ _S3 = f"{_E2E}test_s3_answers.py::"
 _TRUST = f"{_E2E}test_cli_trust.py::test_the_commands_of_the_error_lead_from_an_unsigned_history_to_a_signed_one"
 _EXPORT = f"{_E2E}test_migrate.py::test_export_wants_to_be_told"
 _INDEX = f"{_E2E}test_cli_index.py::test_a_damaged_index_is_told_and_a_rebuild_puts_it_right"
+_CONSENT = f"{_E2E}test_cli_validate.py::TestValidate::test_what_could_run_code_is_checked_as_the_page_says"
 _TABLE = f"{_CALLS}test_an_advice_works_when_it_is_followed"
 _COMMANDS = f"{_CALLS}test_what_a_command_lacks_is_given_as_it_tells"
 
@@ -82,6 +83,7 @@ FOLLOWED = {
     },
     "core/registry.py": {"codec={}": _TABLE},
     "core/trust.py": {
+        "--allow-code": _CONSENT,
         "allow_code=True": f"{_ADVICE}test_what_reads_back_by_running_code_is_saved_and_loaded_only_as_told",
         "max_risk={}": "repeats the policy of the caller",
         "signer=...": _TABLE,
@@ -122,7 +124,8 @@ FOLLOWED = {
         "tzinfo=UTC": _TABLE,
     },
     "ops/read.py": {
-        "allow_code=True": f"{_ADVICE}test_what_reads_back_by_running_code_is_saved_and_loaded_only_as_told"
+        "--allow-code": _CONSENT,
+        "allow_code=True": f"{_ADVICE}test_what_reads_back_by_running_code_is_saved_and_loaded_only_as_told",
     },
     "ops/records.py": {
         "`artifact-store ls {}`": f"{_ADVICE}test_a_model_that_was_never_published_has_its_runs_listed_and_the_newest_published"
@@ -188,7 +191,6 @@ FOLLOWED = {
     },
     "storage/open.py": {"engine='auto'": _TABLE},
     "storage/option_names.py": {
-        "client_kwargs={'region_name': ...}": _TABLE,
         "anon=True": f"{_S3}test_without_credentials_a_public_bucket_is_read_as_told",
         "`gcloud auth application-default login`": "a program of Google, which opens a browser",
         "engine='fsspec'": f"{_S3}test_an_object_with_a_key_of_the_caller_is_read_with_it_as_told",

@@ -123,21 +123,30 @@ VERIFY: Work[Context, Finding] = Work(
 
 
 def validate_many(
-    context: Context, spec: Callable[[], Spec], refs: Sequence[str], *, prefer: Sequence[str], how: Bulk
+    context: Context,
+    spec: Callable[[], Spec],
+    refs: Sequence[str],
+    *,
+    prefer: Sequence[str],
+    allow_code: bool = False,
+    how: Bulk,
 ) -> list[ModelReport]:
     """Return what came of checking the run that each reference names, or, of a key alone, the one that is taken."""
-    inquiry = Inquiry(VALIDATE, place_of(context), {"prefer": list(prefer)}, context, spec)
+    arguments = {"prefer": list(prefer), **({"allow_code": True} if allow_code else {})}  # as journals have them
+    inquiry = Inquiry(VALIDATE, place_of(context), arguments, context, spec)
     return inquiry.ask({ref: ref for ref in refs}, how)
 
 
 @contextmanager
-def _validating(context: Context, *, prefer: Sequence[str]) -> Iterator[Callable[[str], ModelReport]]:
-    yield partial(_validated, context, prefer)
+def _validating(
+    context: Context, *, prefer: Sequence[str], allow_code: bool = False
+) -> Iterator[Callable[[str], ModelReport]]:
+    yield partial(_validated, context, prefer, allow_code=allow_code)
 
 
-def _validated(context: Context, prefer: Sequence[str], ref: str) -> ModelReport:
+def _validated(context: Context, prefer: Sequence[str], ref: str, *, allow_code: bool) -> ModelReport:
     begun = time.perf_counter()
-    report = validate.validate(RunRef.parse(ref).key, lambda _: _named(context, prefer, ref))
+    report = validate.validate(RunRef.parse(ref).key, lambda _: _named(context, prefer, ref), allow_code=allow_code)
     return replace(report, seconds=time.perf_counter() - begun)
 
 
@@ -167,6 +176,7 @@ def _report_to_json(report: ModelReport) -> JSON:
         "loaded": list(report.loaded),
         "predictions": _predictions_to_json(report.predictions),
         "environment": None if report.environment is None else report.environment.to_json(),
+        "notes": list(report.notes),
         "seconds": report.seconds,
         **_problems(report),
     }
@@ -181,6 +191,7 @@ def _report_from_json(value: JSON) -> ModelReport:
         tuple(value["loaded"]),
         _predictions_from_json(value["predictions"]),
         environment=_environment_from_json(value["environment"]),
+        notes=tuple(value.get("notes", ())),
         seconds=value["seconds"],
         **_problems_of(value),
     )

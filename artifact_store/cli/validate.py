@@ -28,11 +28,19 @@ from artifact_store.store import ArtifactStore
 @click.option(
     "--prefer", multiple=True, metavar="ALIAS", help="Take this alias first; may be repeated.  [best_wf, then latest]"
 )
+@click.option("--allow-code", is_flag=True, help="Decode what could run code, since you trust its author.")
 @click.option("--strict", is_flag=True, help="Also end with 1 if a model cannot be checked here.")
 @bulk_options
 @pass_session
 def validate_command(
-    session: Session, ref: str | None, *, prefer: tuple[str, ...], strict: bool, jobs: int | None, resume: Path | None
+    session: Session,
+    ref: str | None,
+    *,
+    prefer: tuple[str, ...],
+    allow_code: bool,
+    strict: bool,
+    jobs: int | None,
+    resume: Path | None,
 ) -> int:
     """Find, read, load and try every model, as a trader would take it: best_wf, else latest, else the newest run.
 
@@ -49,7 +57,8 @@ def validate_command(
             raise InvalidOption(f"{ref} names its run already: leave out --prefer, or name the model alone")
         with session.bar("Validating") as bar:
             first = {"prefer": prefer} if prefer else {}
-            checked = store.validate(ref, jobs=jobs, resume=resume, announce=bar.reach, **first)
+            how: dict[str, Any] = {"allow_code": allow_code, "jobs": jobs, "resume": resume, **first}
+            checked = store.validate(ref, announce=bar.reach, **how)
         session.answer(_document(store.url, checked), _lines(checked))
     return verdict_status(worst(report.verdict for report in checked), strict=strict)
 
@@ -85,6 +94,7 @@ def _document(url: str, checked: Sequence[ModelReport]) -> dict[str, Any]:
                 "loaded": list(report.loaded),
                 "predictions": predictions_document(report.predictions),
                 "environment_verdict": None if report.environment is None else report.environment.to_json(),
+                "notes": list(report.notes),
                 "seconds": round(report.seconds, 3),
                 "problems": problems_document(report.problems),
                 "unchecked": problems_document(report.unchecked),
@@ -143,6 +153,8 @@ def _lines(checked: Sequence[ModelReport]) -> Iterator[str]:
     for report in checked:
         yield from problem_lines(report.problems, "red")
         yield from problem_lines(report.unchecked, "yellow")
+        for note in report.notes:
+            yield f"{click.style('note', bold=True)} {report.key.display_name}: {output.safe(note)}"
     wrong = sum(not report.ok for report in checked)
     unchecked = sum(report.verdict is Verdict.UNCHECKED for report in checked)
     silent = sum(report.predictions is not None and report.predictions.outcome == "no example" for report in checked)

@@ -14,8 +14,10 @@ from typing import Any, Final
 from artifact_store.canonical import canonical, sha256
 from artifact_store.core.manifest import Component
 
+AGENTS: Final = ("sb3", "sb3-contrib")
+"""The codecs of agents."""
 BEHIND: Final = "behind"
-"""The option of an agent."""
+"""The option of an agent that had environments when it was saved; it names no wrappers if there were none."""
 AROUND: Final = "around"
 """The option of a component that holds wrappers."""
 
@@ -44,7 +46,7 @@ def holder(components: Mapping[str, Component], agent: str) -> str | None:
     """Return the name of the component that holds exactly what an agent was trained behind, if one does."""
     behind = _recorded(components[agent], BEHIND)
     held = [name for name, component in components.items() if _recorded(component, AROUND) == behind]
-    return min(held, default=None) if behind is not None else None
+    return min(held, default=None) if behind is not None and behind[0] else None
 
 
 def unwrapped(components: Mapping[str, Component]) -> list[Unwrapped]:
@@ -52,10 +54,16 @@ def unwrapped(components: Mapping[str, Component]) -> list[Unwrapped]:
     found = []
     for name, component in components.items():
         behind = _recorded(component, BEHIND)
-        if behind is not None and holder(components, name) is None:
+        if behind is not None and behind[0] and holder(components, name) is None:
             others = [other for other, each in components.items() if _recorded(each, AROUND) is not None]
             found.append(Unwrapped(name, behind[0], min(others, default=None)))
     return found
+
+
+def unrecorded(components: Mapping[str, Component]) -> list[str]:
+    """Return the agents of which nothing says what they were trained behind, if that was anything."""
+    agents = (name for name, component in components.items() if component.codec.name in AGENTS)
+    return [name for name in agents if _recorded(components[name], BEHIND) is None]
 
 
 def _recorded(component: Component, option: str) -> tuple[tuple[str, ...], str] | None:

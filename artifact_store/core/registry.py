@@ -210,7 +210,8 @@ def _nothing_for(obj: Any, declined: list[_Offer]) -> str:
         )
     if declined:
         names = ", ".join(sorted({ref.name for ref, _ in declined}))
-        return f"no codec stores this {kind}: {names} would take some of that type, but not this one"
+        instead = f". To store what it is made of, {made_of(obj)}" if made_of(obj) else ""
+        return f"no codec stores this {kind}: {names} would take some of that type, but not this one{instead}"
     instead = made_of(obj) or "save what it is made of"
     return f"no installed codec stores a {kind}: {instead}, or register a codec for it"
 

@@ -108,8 +108,8 @@ def check_risk(name: str, manifest: Manifest, risk: Risk, policy: LoadPolicy, co
     if worst is Risk.CODE and policy.trusted_keys:
         return True
     remedy = (
-        "only if you trust its author, pass allow_code=True, its sha256= from a source you trust, or a policy "
-        "with the trusted_keys= of its signer"
+        "only if you trust its author, pass allow_code=True (or --allow-code to the command validate), its sha256= "
+        "from a source you trust, or a policy with the trusted_keys= of its signer"
         if worst is Risk.CODE
         else f"this store's policy is max_risk={str(policy.max_risk)!r}"
     )

@@ -359,7 +359,8 @@ class FeatureSchema:
 
         ``preselected`` says that ``rows`` holds the selected features only (tables: by name). ``preprocessor`` is a
         callable or an object with ``transform``, which is always given rows in two dimensions. The other options
-        are those of :meth:`align`.
+        are those of :meth:`align`. An array in one dimension is one row and comes back as one: ``row.reshape(1, -1)``
+        makes rows of it, which most models want.
 
         Raises:
             FeatureMismatch: as :meth:`align`; or the preprocessor returned other columns than the selection means.

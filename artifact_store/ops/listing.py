@@ -175,10 +175,13 @@ def _near(key: ModelKey, there: Sequence[ModelKey]) -> list[ModelKey]:
 
 
 def near_models(key: ModelKey, there: Sequence[ModelKey]) -> str:
-    """Return what an error about a model that is not among these advises: those that are written nearly so."""
-    if near := _near(key, there):
+    """Return what an error about a model that is not among these advises: those, or types, written nearly so."""
+    types = () if key.symbol is not None else tuple(dict.fromkeys(model.model_type for model in there))
+    others = [name for name in types if name != key.model_type]
+    if near := _near(key, there) or difflib.get_close_matches(key.model_type, others, n=2):
         return f"did you mean {' or '.join(map(str, near))}?"
-    return f"`artifact-store ls` lists what there is ({len(there)} model{'s' * (len(there) != 1)})"
+    of = f" of {', '.join(types[:_SHOWN])}{', ...' * (len(types) > _SHOWN)}" if types else ""
+    return f"`artifact-store ls` lists what there is ({len(there)} model{'s' * (len(there) != 1)}{of})"
 
 
 def no_model(context: Context, key: ModelKey) -> ModelNotFound:

@@ -120,7 +120,8 @@ def decode(context: Context, manifest: Manifest, name: str, consent: trust.Conse
                 raise
             raise RiskRefused(  # where only code needs a signature, there are other ways
                 f"decoding {name!r} of {manifest.label} could run code, and no signature allows that: {error}. Only if "
-                "you trust its author, pass allow_code=True, or its sha256= from a source you trust"
+                "you trust its author, pass allow_code=True (or --allow-code to the command validate), or its "
+                "sha256= from a source you trust"
             ) from error
         return codec.decode(directory, name, component.options, into=into)
 

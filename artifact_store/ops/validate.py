@@ -15,7 +15,7 @@ from artifact_store.core.codec import KnowsCategories, KnowsInputs, check_catego
 from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.manifest import FileEntry
 from artifact_store.core.names import ModelKey
-from artifact_store.core.observing import unwrapped
+from artifact_store.core.observing import unrecorded, unwrapped
 from artifact_store.errors import (
     ArtifactStoreError,
     ComponentNotFound,
@@ -41,13 +41,15 @@ _PREPROCESSOR = "preprocessor"
 class Validation(Checked):
     """What came of validating one run. ``loaded`` are the components that could be decoded.
 
-    ``problems`` are what is wrong, ``unchecked`` what cannot be checked without a predictor, a library or a consent.
+    ``problems`` are what is wrong, ``unchecked`` what cannot be checked without a predictor, a library or a consent;
+    ``notes`` say what is not recorded, and so is not judged.
     """
 
     loaded: tuple[str, ...] = ()
     predictions: Predictions | None = None
     problems: tuple[Problem, ...] = ()
     unchecked: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def compared(self) -> bool:
@@ -56,7 +58,7 @@ class Validation(Checked):
 
     def __str__(self) -> str:
         if self.verdict is Verdict.SOUND:
-            return "sound" if self.compared else "sound, not compared (it has no example)"
+            return "; ".join(("sound" if self.compared else "sound, not compared (it has no example)", *self.notes))
         return f"{self.verdict}: {(*self.problems, *self.unchecked)[0]}"
 
 
@@ -77,7 +79,9 @@ def validate_run(context: Context, run: RunLike) -> Validation:
         predictions = check_example(run)
         if predictions.error is not None:
             found.append(Problem(f"{run.ref} (predictions)", predictions.error))
-    return Validation(loaded, predictions, tuple(filter(_is_wrong, found)), tuple(filterfalse(_is_wrong, found)))
+    wrong, unchecked = tuple(filter(_is_wrong, found)), tuple(filterfalse(_is_wrong, found))
+    notes = [f"what {name!r} was trained behind is not recorded" for name in unrecorded(run.manifest.components)]
+    return Validation(loaded, predictions, wrong, unchecked, tuple(notes))
 
 
 def _is_wrong(problem: Problem) -> bool:
@@ -181,6 +185,7 @@ class ModelReport(Checked):
     environment: EnvironmentVerdict | None = None
     seconds: float = field(default=0.0, compare=False)
     """How long it took, where that was measured."""
+    notes: tuple[str, ...] = ()
 
 
 class Validatable(RunLike, Protocol):
@@ -198,11 +203,11 @@ class Validatable(RunLike, Protocol):
     def environment_verdict(self) -> EnvironmentVerdict:
         """Whether this process is like the one that saved it."""
 
-    def validate(self) -> Validation:
+    def validate(self, *, allow_code: bool = False) -> Validation:
         """Return what is wrong with it."""
 
 
-def validate(key: ModelKey, find: Callable[[ModelKey], Validatable]) -> ModelReport:
+def validate(key: ModelKey, find: Callable[[ModelKey], Validatable], *, allow_code: bool = False) -> ModelReport:
     """Check the run of a model that ``find`` takes. Whatever is wrong is in the report; nothing is raised for it.
 
     A storage that does not answer is a problem of the model, which cannot be used as long as that lasts.
@@ -214,7 +219,7 @@ def validate(key: ModelKey, find: Callable[[ModelKey], Validatable]) -> ModelRep
     except ArtifactStoreError as error:
         return ModelReport(key, steps=(str(error),), problems=(Problem(str(key), error),))
     try:
-        found = run.validate()
+        found = run.validate(allow_code=allow_code)
     except ArtifactStoreError as error:
         found = Validation(problems=(Problem(str(run.ref), error),))
     return ModelReport(
@@ -227,4 +232,5 @@ def validate(key: ModelKey, find: Callable[[ModelKey], Validatable]) -> ModelRep
         problems=found.problems,
         unchecked=found.unchecked,
         environment=run.environment_verdict,
+        notes=found.notes,
     )

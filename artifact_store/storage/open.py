@@ -98,7 +98,7 @@ def _engine_for(place: StoreURL, engine: str) -> str:
 def _build(
     engine: str, place: StoreURL, options: StorageOptions, patience: Patience, staging: Staging | None
 ) -> Backend:
-    refuse_other_names(place.scheme, engine, options.given)
+    refuse_other_names(place.scheme, options.given)
     match engine:
         case "fsspec":
             return _fsspec(place, options, patience, staging=staging)

@@ -25,14 +25,13 @@ def _both(names: Mapping[str, str]) -> dict[str, str]:
     return {f"{before}{name}": meant for name, meant in names.items() for before in ("", "aws_")}
 
 
-_REGION: Final = "client_kwargs={'region_name': ...}"
 _MEANT: Final[Mapping[str, Mapping[str, str]]] = {
     S3: {
         **dict.fromkeys(("aws_access_key_id", "access_key_id", "access_key", "accesskey", "key_id"), "key"),
         **dict.fromkeys(("aws_secret_access_key", "secret_access_key", "secret_key", "secretkey"), "secret"),
         **dict.fromkeys(("aws_session_token", "session_token", "aws_security_token", "security_token"), "token"),
         **dict.fromkeys(("endpoint", "aws_endpoint", "aws_endpoint_url", "aws_endpoint_url_s3"), "endpoint_url"),
-        **dict.fromkeys(("region_name", "aws_region", "aws_default_region", "default_region"), _REGION),
+        **dict.fromkeys(("region_name", "aws_region", "aws_default_region", "default_region"), "region"),
         **dict.fromkeys(("aws_profile", "profile_name"), "profile"),
         **_both(
             {
@@ -96,11 +95,9 @@ _WRONG: Final[Mapping[str, str]] = {
 }
 
 
-def refuse_other_names(scheme: str, engine: str, names: Collection[str]) -> None:
+def refuse_other_names(scheme: str, names: Collection[str]) -> None:
     """Raise ``InvalidOption`` for options that have the names of other libraries, and say what they are called here."""
     meant = _MEANT.get(scheme, {})
-    if scheme == S3 and engine == "fsspec":
-        meant = {**meant, "region": _REGION}
     needless = [name for name in names if scheme == S3 and name.lower().removeprefix("aws_") in _NEEDLESS]
     if needless:
         raise InvalidOption(f"a store has no storage option {', '.join(needless)}: leave it out")

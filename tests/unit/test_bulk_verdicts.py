@@ -90,6 +90,7 @@ def test_a_report_on_a_model_comes_back() -> None:
         (Problem("scaler", errors.CodecUnavailable("install it")),),
         EnvironmentVerdict(Compatibility.RISKY, (remark,)),
         0.5,
+        ("what 'model' was trained behind is not recorded",),
     )
     told = checks.VALIDATE.to_json(report)
     back = checks.VALIDATE.from_json(json.loads(json.dumps(told, allow_nan=False)))

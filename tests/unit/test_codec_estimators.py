@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,10 @@ KINDS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "boosting that stops early": lambda: (HistGradientBoostingRegressor(max_iter=9, early_stopping=True).fit(X, Y), X),
     "boosting with constraints": lambda: (
         HistGradientBoostingRegressor(max_iter=4, monotonic_cst=[1, 0, 0, -1], loss="quantile", quantile=0.9).fit(X, Y),
+        X,
+    ),
+    "a function of numpy": lambda: (
+        make_pipeline(FunctionTransformer(np.exp, inverse_func=np.log), FunctionTransformer(np.abs), Ridge()).fit(X, Y),
         X,
     ),
     "neighbours": lambda: (KNeighborsClassifier().fit(X, LABELS), X),
@@ -250,7 +255,11 @@ def test_what_does_not_come_back_is_refused_with_its_place(tmp_path: Path) -> No
         pass
 
     refused: list[tuple[Any, str]] = [
-        (FunctionTransformer(np.log1p).fit(X), r"FunctionTransformer\.func is a numpy\.ufunc"),
+        (FunctionTransformer(lambda rows: rows).fit(X), r"\.func is a lambda.* no code is stored.*np\.log1p.*def"),
+        (FunctionTransformer(own_scores).fit(X), r"\.func is the function own_scores, and no code is stored"),
+        (FunctionTransformer(partial(np.clip, a_min=0)), r"\.func is a function with arguments, and no code"),
+        (FunctionTransformer(np.frompyfunc(abs, 1, 1)), r"\.func is the function abs .vectorized."),
+        (FunctionTransformer(np.add), r"\.func is the function add, and no code"),
         (
             make_pipeline(SelectKBest(own_scores, k=2), Ridge()).fit(X, Y),
             r"score_func",
@@ -367,6 +376,7 @@ DAMAGE: dict[str, tuple[str, Change]] = {
     "another preprocessor": ("boosting of categories", said_of("HistGradient", "_preprocessor", {"object": 0})),
     "columns that a preprocessor leaves out": ("boosting of categories", columns_of(lambda steps: steps[1]["tuple"].__setitem__(2, steps[0]["tuple"][2]))),
     "a preprocessor without a step": ("boosting of categories", columns_of(lambda steps: steps.pop(0))),
+    "a function of numpy that is on no list": ("a function of numpy", said_of("FunctionTransformer", "func", {"function": "numpy.frombuffer"})),
     "a part of a unit of time": ("boosting", said_of("HistGradient", "loss", {"dtype": "M8[7D/3]"})),
     "another width of a forest": ("a forest behind columns", said_of("RandomForest", "n_features_in_", 2)),
 }  # fmt: skip

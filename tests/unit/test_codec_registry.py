@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,6 +116,18 @@ def test_a_codec_that_declines_leaves_the_object_to_the_next() -> None:
     assert_refused(registry, Derived(), "picky would take some of that type")
     registry.register(codec(name="general"))
     assert registry.for_object(Derived()).name == "general"
+
+
+class Side(enum.StrEnum):
+    """What JSON would make plain text of."""
+
+    BUY = "buy"
+
+
+def test_a_member_of_an_enumeration_that_is_text_is_refused_with_what_to_keep() -> None:
+    registry = CodecRegistry()
+    assert_refused(registry, Side.BUY, "but not this one. To store what it is made of, keep its .name")
+    assert registry.for_object(Side.BUY.name).name == "json"
 
 
 def test_a_codec_that_runs_code_is_never_chosen_by_type() -> None:

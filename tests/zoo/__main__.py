@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.proofs.linear.__main__ import text_table
+from tests.proofs.outcome import text_table
 from tests.zoo.makings import families, makings
 from tests.zoo.trial import Row, as_json, try_out
 from tools import zoo as page

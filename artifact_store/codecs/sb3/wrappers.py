@@ -135,15 +135,28 @@ class WrapperCodec:
 
 
 def behind(venv: Any) -> dict[str, Any] | None:
-    """Return the record of what changes the observations of an agent in these environments; ``None`` if nothing does.
+    """Return the record of what changes the observations of an agent in these environments; ``None`` without any.
 
-    Wrappers of the caller's own, and statistics that no codec stores, are not recorded.
+    Wrappers of the caller's own are not recorded, unless their class is made of one that is. What no codec stores is
+    recorded so that no component holds the same.
     """
-    try:
-        steps = [_step(CHANGING[name], layer) for layer in layers(venv) if (name := dotted(type(layer))) in CHANGING]
-    except NotEncodable:
+    if venv is None:
         return None
-    return mark_of(reversed(steps))
+    told = [found for layer in layers(venv) if (found := _told(layer)) is not None][::-1]
+    return seen_behind([name for name, _ in told], [said for _, said in told])
+
+
+def _told(layer: Any) -> tuple[str, Any] | None:
+    """Return the name of a wrapper and what an agent sees of it; ``None`` if that is nothing."""
+    kind = next((CHANGING[name] for name in map(dotted, type(layer).__mro__) if name in CHANGING), None)
+    if kind in (None, "VecTransposeImage") or (kind == NORMALIZE and not layer.norm_obs):
+        return None
+    if dotted(type(layer)) not in CHANGING:
+        return dotted(type(layer)), None
+    try:
+        return kind, _seen(_step(kind, layer))
+    except NotEncodable:
+        return kind, None
 
 
 def mark_of(steps: Iterable[Wrapper | ObservationNormalizer]) -> dict[str, Any] | None:

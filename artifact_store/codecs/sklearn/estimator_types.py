@@ -60,14 +60,6 @@ OBJECTS: Final = (skops_types.ESTIMATORS - _UNCHECKED) | NEW | _PARTS
 LOSSES: Final = skops_types.TYPES["LossNode"]
 """What is called with numbers."""
 TYPES: Final = skops_types.TYPES["TypeNode"]
-FUNCTIONS: Final = frozenset(
-    f"sklearn.feature_selection._{module}"
-    for module in (
-        *("univariate_selection.chi2", "univariate_selection.f_classif", "univariate_selection.f_regression"),
-        *("univariate_selection.r_regression", "mutual_info.mutual_info_classif", "mutual_info.mutual_info_regression"),
-    )
-)
-"""Functions of scikit-learn that are named, since fitting asks them; predicting does not."""
 CONTAINERS: Final = (
     "sklearn.calibration.CalibratedClassifierCV",
     "sklearn.compose._column_transformer.ColumnTransformer",

@@ -17,8 +17,8 @@ from typing import Any, Final
 from artifact_store.codecs.files import dotted
 from artifact_store.codecs.json_arrays import plain_array, plain_float, read_array, read_float
 from artifact_store.codecs.sklearn import estimator_checks as checks
+from artifact_store.codecs.sklearn import functions
 from artifact_store.codecs.sklearn.estimator_types import (
-    FUNCTIONS,
     HISTOGRAM,
     ISOTONIC,
     LOSSES,
@@ -110,9 +110,9 @@ class EstimatorPacker:
             return {"type": dotted(value)}
         if type(value) is slice:
             return {"slice": [self.pack(part, where) for part in (value.start, value.stop, value.step)]}
-        if kind == "builtins.function" and _called(value) in FUNCTIONS:
-            return {"function": _called(value)}
-        if type(value) is partial and _called(value.func) == _CHECK and not value.args:
+        if name := functions.listed(np, value):
+            return {"function": name}
+        if type(value) is partial and functions.called(value.func) == _CHECK and not value.args:
             return {"check": self.pack(dict(value.keywords), where)}
         if kind.startswith("_loss."):  # as scikit-learn 1.8 calls the module
             kind = f"sklearn._loss.{kind}"
@@ -142,6 +142,8 @@ class EstimatorPacker:
                 "of": kind,
                 "state": {name: self._attribute(value, kind, name, part, where) for name, part in state.items()},
             }
+        elif functions.is_function(self._np, value):
+            raise NotEncodable(functions.function_refusal(value, where, INSTEAD))
         else:
             raise NotEncodable(
                 f"{where} is a {kind}, which is on no list of what is made again: store what it has learned as "
@@ -199,10 +201,6 @@ def _factory(value: defaultdict[Any, Any], where: str) -> str:
     if not names:
         raise NotEncodable(f"{where} is a defaultdict of something that is not kept: make a dict of it")
     return names[0]
-
-
-def _called(function: Any) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
 
 
 def _ordered(value: Any) -> Any:
@@ -296,7 +294,7 @@ class EstimatorUnpacker:
         return made
 
     def _function_(self, name: str, _: Any) -> Any:
-        return _listed(name, FUNCTIONS)
+        return _listed(name, functions.NAMES)
 
     def _check_(self, value: Any, _: Any) -> Any:
         return partial(_named(_CHECK), **self.unpack(value))

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from artifact_store.errors import InvalidOption
 from artifact_store.storage.options import AZURE, GCS, S3, StorageOptions, StoreURL, Unshown
+from artifact_store.storage.s3_options import check_identity, one
 
 T = TypeVar("T")
 
@@ -147,14 +148,6 @@ class _Left:
         return f"{self._within}.{name}" if self._within else name
 
 
-def _one(name: str, *values: T | None) -> T | None:
-    """Return the value, which may have been given in several places if it is the same."""
-    given = [value for value in values if value is not None]
-    if any(value != given[0] for value in given[1:]):
-        raise InvalidOption(f"the storage options give two different values for {name}; give one")
-    return given[0] if given else None
-
-
 def _address(endpoint: str | None) -> str:
     """Return the address of a server; what is not http(s), or holds a credential, is refused without repeating it."""
     if endpoint is None:
@@ -172,12 +165,12 @@ def _address(endpoint: str | None) -> str:
 
 def _s3(url: StoreURL, left: _Left) -> CloudConfig:
     inner, botocore = left.below("client_kwargs"), left.below("config_kwargs")
-    endpoint = _address(_one("endpoint_url", left.text("endpoint_url"), inner.text("endpoint_url")))
+    endpoint = _address(one("endpoint_url", left.text("endpoint_url"), inner.text("endpoint_url")))
     who = _s3_identity(left, inner, botocore)
     client, ca_bundle = _tls(inner)
     client |= _client(botocore, endpoint)
     config: dict[str, Any] = {"conditional_put": "etag", "disable_bulk_delete": True}
-    region = _one("region_name", inner.text("region_name"), botocore.text("region_name"), left.text("region"))
+    region = one("region_name", inner.text("region_name"), botocore.text("region_name"), left.text("region"))
     if region is not None:
         config["region"] = region
     if left.take("requester_pays", bool):
@@ -203,15 +196,12 @@ def _s3(url: StoreURL, left: _Left) -> CloudConfig:
 
 
 def _s3_identity(left: _Left, inner: _Left, botocore: _Left) -> tuple[Credentials | None, str | None, bool]:
-    key = _one("key", left.text("key"), left.text("username"), inner.text("aws_access_key_id"))
-    secret = _one("secret", left.text("secret"), left.text("password"), inner.text("aws_secret_access_key"))
-    token = _one("token", left.text("token"), inner.text("aws_session_token"))
+    key = one("key", left.text("key"), left.text("username"), inner.text("aws_access_key_id"))
+    secret = one("secret", left.text("secret"), left.text("password"), inner.text("aws_secret_access_key"))
+    token = one("token", left.text("token"), inner.text("aws_session_token"))
     profile, anonymous = left.text("profile"), left.take("anon", bool) or False
     botocore.only("signature_version", "s3v4", "v4")
-    if (key is None) != (secret is None) or (token and key is None):
-        raise InvalidOption("key and secret come together, token only with both; or give a profile, or none of them")
-    if sum((key is not None, profile is not None, anonymous)) > 1:
-        raise InvalidOption("key and secret, profile, and anon exclude each other: give one")
+    check_identity(key, secret, token, profile=profile, anonymous=anonymous)
     credentials = Credentials(key, secret, token) if key is not None and secret is not None else None
     return credentials, profile, anonymous
 
@@ -272,11 +262,11 @@ def _azure(url: StoreURL, left: _Left) -> CloudConfig:
     if isinstance(left.peek("credential"), str) and (credential := left.text("credential")) is not None:
         config["sas_key" if "sig=" in credential else "account_key"] = credential
     for name, value in _connection(left.text("connection_string")).items():
-        config[name] = _one(name, config.get(name), value)
-    account = _one("account_name", left.text("account_name"), url.account or None, config.get("account_name"))
+        config[name] = one(name, config.get(name), value)
+    account = one("account_name", left.text("account_name"), url.account or None, config.get("account_name"))
     if account is not None:
         config["account_name"] = account
-    endpoint = _address(_one("endpoint_url", left.text("endpoint_url"), config.pop("endpoint", None)))
+    endpoint = _address(one("endpoint_url", left.text("endpoint_url"), config.pop("endpoint", None)))
     if endpoint:
         config["endpoint"] = endpoint
     anonymous = left.take("anon", bool) or False

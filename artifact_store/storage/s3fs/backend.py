@@ -49,6 +49,7 @@ from artifact_store.storage.parts import (
 from artifact_store.storage.patience import MIN_RATE, UP, Patience, Share
 from artifact_store.storage.places import AWS, bucket, server
 from artifact_store.storage.redaction import without_credentials
+from artifact_store.storage.s3_options import checked_for_s3fs
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
 from artifact_store.storage.s3fs.calls import TRIES, Body, Calls, NotModified, Pulse, client_settings
 from artifact_store.storage.s3fs.checks import bucket_traits, listed_uploads
@@ -76,14 +77,15 @@ class S3fsBackend(Backend):
         bucket, _, prefix = root.strip("/").partition("/")
         if not bucket:
             raise errors.InvalidOption(f"{brief(root)} names no bucket: write s3://bucket or s3://bucket/prefix")
-        given = recipe.options.given
+        told, botocore = recipe.options.given, _options_in(recipe.options.given, "config_kwargs")
+        given = checked_for_s3fs(told, _options_in(told, "client_kwargs"), botocore)
         inner = _options_in(given, "client_kwargs")
         self._patience = Patience(timeout, min_rate)
-        settings = Unshown(client_settings(self._patience, _options_in(given, "config_kwargs")))
+        settings = Unshown(client_settings(self._patience, botocore))
         ours = S3Recipe(recipe.kind, {**given, "config_kwargs": settings})
         self.url = url or f"s3://{bucket}/{prefix}".rstrip("/")
-        told = given.get("endpoint_url") or inner.get("endpoint_url")
-        self._given_endpoint = None if told is None else without_credentials(str(told))
+        address = given.get("endpoint_url") or inner.get("endpoint_url")
+        self._given_endpoint = None if address is None else without_credentials(str(address))
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         _options_in(given, "s3_additional_kwargs")

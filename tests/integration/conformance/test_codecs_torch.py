@@ -246,6 +246,7 @@ class AlgorithmSuite(LittleRoomSuite):
         example.save(file)
         file.seek(0)
         again = type(example).load(file, device="cpu")
+        again.env = example.env  # of which is recorded what is around it
         if hasattr(example, "gamma"):
             again.gamma = example.gamma  # which comes back as Python's float
         if example.use_sde:  # of which it draws the matrices anew

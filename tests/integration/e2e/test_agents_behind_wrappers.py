@@ -11,8 +11,10 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize, VecTransposeImage
 
 from artifact_store import ArtifactStore, Example, errors
+from artifact_store.bulk.checks import VALIDATE
+from artifact_store.codecs.sb3.policy import SB3Codec, SB3ContribCodec
 from artifact_store.core.manifest import Manifest
-from artifact_store.core.observing import holder, unwrapped
+from artifact_store.core.observing import AGENTS, holder, unwrapped
 from artifact_store.ops.verdict import Verdict
 from tests.environments import tiny
 from tests.unit.samples import resealed
@@ -62,8 +64,49 @@ def test_an_agent_without_what_it_was_trained_behind_is_refused(store: ArtifactS
 @pytest.mark.parametrize("around", NOTHING.values(), ids=NOTHING)
 def test_an_agent_that_sees_what_its_environments_show_needs_nothing(store: ArtifactStore, around: Any) -> None:
     run = store.save(trained(around), KEY)
+    assert run.manifest.components["model"].options["behind"]["wrappers"] == []
+    assert run.behind() is None
+    found = run.validate()
+    assert (found.verdict, found.notes) == (Verdict.SOUND, ())
+
+
+class OwnNormalize(VecNormalize):
+    """A class of somebody's own, which no codec stores."""
+
+
+def in_single_precision(env: Any) -> Any:
+    normal = VecNormalize(env)
+    normal.obs_rms.mean = normal.obs_rms.mean.astype("float32")
+    return normal
+
+
+@pytest.mark.parametrize("around", [OwnNormalize, in_single_precision, lambda env: VecMonitor(OwnNormalize(env))])
+def test_an_agent_behind_what_no_codec_stores_is_saved_only_as_it_is_told(store: ArtifactStore, around: Any) -> None:
+    agent = PPO("MlpPolicy", around(tiny()), n_steps=8, batch_size=8, policy_kwargs={"net_arch": [4]}, device="cpu")
+    with pytest.raises(errors.InvalidInput, match="trained behind .*Normalize, and no component") as refused:
+        store.save(agent, KEY)
+    with pytest.raises(errors.NotEncodable):
+        store.save(agent, KEY, components={"model_vecnormalize": agent.get_env()})
+    assert "agent.env = None" in str(refused.value)
+    agent.env = None
+    assert store.save(agent, KEY).published
+
+
+def test_an_agent_without_environments_is_loaded_and_called_not_recorded(store: ArtifactStore) -> None:
+    agent = store.save(trained(lambda env: env), KEY).load()
+    run = store.save(agent, KEY, validate=True)  # as runs of earlier releases: nothing is recorded
     assert run.manifest.components["model"].options == {}
-    assert run.validate().verdict is Verdict.SOUND
+    assert run.published.validation.notes == ("what 'model' was trained behind is not recorded",)
+    assert str(run.published.validation).endswith("is not recorded")
+    for jobs in (None, 1):
+        (report,) = store.validate(jobs=jobs)
+        assert (report.verdict, report.notes) == (Verdict.SOUND, run.validate().notes)
+    assert VALIDATE.from_json(VALIDATE.to_json(report)).notes == report.notes
+    assert run.load().num_timesteps == agent.num_timesteps
+
+
+def test_the_codecs_of_agents_are_known_by_their_names() -> None:
+    assert {SB3Codec.name, SB3ContribCodec.name} == {*AGENTS}
 
 
 def test_statistics_that_went_on_are_not_those_of_the_agent(store: ArtifactStore) -> None:

@@ -139,6 +139,13 @@ class TestLooking:
             status, error = filled.error("ls", key)
             assert (status, error["type"]) == (3, "ModelNotFound")
 
+    @pytest.mark.parametrize(
+        ("key", "advice"), [("gruu", "did you mean gru?"), ("lightgbm", "lists what there is (2 models of gru, ppo)")]
+    )
+    def test_ls_of_a_type_that_is_not_there_tells_those_that_are(self, filled: Cli, key: str, advice: str) -> None:
+        _, error = filled.error("ls", key)
+        assert error["message"].endswith(advice)
+
     def test_ls_shows_as_many_metrics_as_fit_the_page(self, cli: Cli) -> None:
         cli.store.save({}, KEY, metrics={f"metric_{place:02}": place for place in range(20)})
         lines = cli("ls", KEY).stdout.splitlines()

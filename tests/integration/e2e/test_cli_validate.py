@@ -219,6 +219,15 @@ class TestValidate:
         assert people.stdout.rstrip().endswith("8 models: 4 with problems, 3 cannot be checked here.")
         assert people.stderr == ""
 
+    def test_what_could_run_code_is_checked_as_the_page_says(self, store: ArtifactStore, cli: Cli) -> None:
+        with store.new_run("linear/CODE") as draft:
+            draft.add("model", StandardScaler(), codec="joblib")
+        for command in (["validate"], ["validate", "linear/CODE@latest"]):
+            page = cli(*command, "--strict")
+            assert (page.exit_code, "--allow-code" in page.stdout) == (1, True)
+            assert cli(*command, "--strict", "--allow-code").exit_code == 0
+        assert store.validate(allow_code=True, jobs=1)[0].loaded == ("model",)
+
     def test_a_codec_that_fails_as_no_codec_should_is_a_finding(self, tmp_path: Path) -> None:
         class Failing(DocumentCodec):
             name = "failing"

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pytest
@@ -61,7 +62,7 @@ def rsa_key() -> str:
         ("s3://bucket/x", {"key": "k", "secret": SECRET, "aws_session_token": SECRET}, "token?"),
         ("s3://bucket/x", {"AWS_ACCESS_KEY_ID": SECRET}, "key?"),
         ("s3://bucket/x", {"endpoint": "http://127.0.0.1:9000"}, "endpoint_url?"),
-        ("s3://bucket/x", {"region_name": "eu-north-1"}, "client_kwargs={'region_name': ...}?"),
+        ("s3://bucket/x", {"region_name": "eu-north-1"}, "region?"),
         ("gs://bucket/x", {"google_application_credentials": "/key.json"}, "token?"),
         ("abfs://box/x", {"azure_storage_account_name": "a", "sas_key": SECRET}, "account_name, sas_token?"),
     ],
@@ -102,8 +103,37 @@ def test_an_option_that_nobody_knows_is_called_unknown_with_s3fs() -> None:
     assert "unknown storage option nonsense" in refusal("s3://bucket/x", "fsspec", nonsense=SECRET)
 
 
-def test_the_region_that_only_obstore_takes_at_the_top_gets_the_place_that_both_take() -> None:
-    assert refusal("s3://bucket/x", "fsspec", region="eu-north-1").endswith("client_kwargs={'region_name': ...}?")
+KEYS = {"key": "k", "secret": SECRET}
+
+
+@pytest.mark.parametrize("engine", ["obstore", "fsspec"])
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"key": "k"}, "come together"),
+        ({"secret": SECRET}, "come together"),
+        ({"client_kwargs": {"aws_access_key_id": "k"}}, "come together"),
+        ({"token": SECRET}, "come together"),
+        ({**KEYS, "profile": "trading"}, "exclude each other"),
+        ({**KEYS, "anon": True}, "exclude each other"),
+        ({**KEYS, "client_kwargs": {"aws_access_key_id": "other"}}, "two different values for key"),
+        ({"region": "eu-north-1", "client_kwargs": {"region_name": "us-east-1"}}, "two different values for region"),
+    ],
+)
+def test_what_says_two_things_or_half_of_one_is_refused_alike_with_both_engines(
+    engine: str, options: dict[str, object], why: str
+) -> None:
+    assert why in refusal("s3://bucket/x", engine, **options)
+
+
+@pytest.mark.parametrize("options", [{"region": "eu-north-1"}, {"client_kwargs": {"region_name": "eu-north-1"}}])
+def test_the_region_is_taken_at_the_top_and_below_with_both_engines(options: dict[str, Any]) -> None:
+    place = parse_url("s3://bucket/x")
+    assert cloud_config(place, StorageOptions({**KEYS, **options})).config["region"] == "eu-north-1"
+    with ArtifactStore("s3://bucket/x", engine="fsspec", storage_options={**KEYS, **options}) as store:
+        arguments = store._context.backend._calls.recipe.arguments()
+    assert arguments["client_kwargs"]["region_name"] == "eu-north-1"
+    assert "region" not in arguments
 
 
 def test_azure_without_an_account_says_how_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

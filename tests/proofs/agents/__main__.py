@@ -30,7 +30,7 @@ from artifact_store.legacy.formats.sb3 import read_sb3
 from artifact_store.legacy.formats.sb3_building import build_old
 from artifact_store.legacy.formats.vecnormalize import read_vecnormalize
 from tests.proofs.agents.collection import is_the_same, listed, zips
-from tests.proofs.linear.__main__ import text_table
+from tests.proofs.outcome import text_table
 from tools.environment import pinned
 from tools.processes import HERE, Argument, Failed, quietly
 

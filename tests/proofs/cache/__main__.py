@@ -8,7 +8,6 @@ mount; elsewhere that part is left out, and said to be.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ import pytest
 
 from tests.little_room import small_disk
 from tests.proofs.cache import crew
-from tests.proofs.linear.__main__ import text_table
+from tests.proofs.outcome import told
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,14 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     "found by verify": result.found_damaged,
                 }
             )
-    if options.json:
-        print(json.dumps({"cache": rows, "violations": violations}, indent=2))
-        return int(bool(violations))
-    print(text_table(rows))
-    for violation in violations:
-        print(f"  {violation}")
-    print(f"\n{len(violations)} violations")
-    return int(bool(violations))
+    return told({"cache": rows}, violations, as_json=options.json)
 
 
 if __name__ == "__main__":

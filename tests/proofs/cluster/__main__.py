@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import logging
 import os
 import subprocess
@@ -19,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.proofs.cluster.killed import TITLES, make_store, trial
-from tests.proofs.linear.__main__ import text_table
+from tests.proofs.outcome import told
 from tools.environment import install_apart, pinned, project, venv_python
 from tools.processes import HERE
 
@@ -63,14 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for result in results
     ]
     violations = [f"{result.backend}: {text}" for result in results for text in result.violations]
-    if options.json:
-        print(json.dumps({"cluster": rows, "violations": violations}, indent=2))
-        return int(bool(violations))
-    print(text_table(rows))
-    for violation in violations:
-        print(f"  {violation}")
-    print(f"\n{len(violations)} violations")
-    return int(bool(violations))
+    return told({"cluster": rows}, violations, as_json=options.json)
 
 
 def _apart(arguments: Sequence[str]) -> int:

@@ -9,7 +9,6 @@ no explanation. ``--long`` is 10,000 completed operations and 1,000 races per ba
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from typing import Any
 from tests.proofs.linear.places import BACKENDS, Place, open_place
 from tests.proofs.linear.races import Races, run_races
 from tests.proofs.linear.rounds import Tally, run_rounds
+from tests.proofs.outcome import told
 from tests.servers import SeaweedServer
 
 RACES_FOR = 480.0
@@ -51,10 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _run(options, results)
     except KeyboardInterrupt:
         say("interrupted: this is what has been done so far")
-        report(results, as_json=options.json)
+        told(results.rows(), list(results.violations), as_json=options.json)
         return 2
-    report(results, as_json=options.json)
-    return 1 if any(results.violations) else 0
+    return told(results.rows(), list(results.violations), as_json=options.json)
 
 
 def _run(options: argparse.Namespace, results: Results) -> None:
@@ -107,31 +106,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def report(results: Results, *, as_json: bool) -> None:
-    rows, violations = results.rows(), list(results.violations)
-    if as_json:
-        print(json.dumps({**rows, "violations": violations}, indent=2))
-        return
-    for name, table in rows.items():
-        if table:
-            print(f"\n{name}\n{text_table(table)}")
-    for violation in violations:
-        print(f"  {violation}")
-    print(f"\n{len(violations)} violations")
-
-
-def text_table(rows: Sequence[dict[str, Any]]) -> str:
-    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )
 
 
 if __name__ == "__main__":

@@ -6,14 +6,13 @@ Prints a table, and ends with 1 if any alias was left on a model that does not l
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
 
 from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
-from tests.proofs.linear.__main__ import text_table
+from tests.proofs.outcome import told
 from tests.proofs.publishes.rounds import Tally, run_rounds
 
 BACKENDS = ("memory", "local")
@@ -31,14 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     tallies = [_run(name, options.publishes, options.seed) for name in options.backend or BACKENDS]
     rows, violations = [tally.row() for tally in tallies], [each for tally in tallies for each in tally.violations]
-    if options.json:
-        print(json.dumps({"publishes": rows, "violations": violations}, indent=2))
-        return int(bool(violations))
-    print(text_table(rows))
-    for violation in violations:
-        print(f"  {violation}")
-    print(f"\n{len(violations)} violations")
-    return int(bool(violations))
+    return told({"publishes": rows}, violations, as_json=options.json)
 
 
 def _run(name: str, publishes: int, seed: int) -> Tally:

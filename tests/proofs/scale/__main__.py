@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from artifact_store import ArtifactStore
-from tests.proofs.linear.__main__ import text_table
+from tests.proofs.outcome import told
 from tests.proofs.scale.made import make
 
 SECONDS = {("best of each", "pyarrow"): 1.0, ("best of each", "without"): 10.0}
@@ -39,14 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="artifact-store-", dir=options.folder) as folder:
         rows, violations = prove(Path(folder), options.runs, options.models)
-    if options.json:
-        print(json.dumps({"scale": rows, "violations": violations}, indent=2))
-        return int(bool(violations))
-    print(text_table(rows))
-    for violation in violations:
-        print(f"  {violation}")
-    print(f"\n{len(violations)} violations")
-    return int(bool(violations))
+    return told({"scale": rows}, violations, as_json=options.json)
 
 
 def prove(folder: Path, runs: int, models: int) -> tuple[list[dict[str, Any]], list[str]]:

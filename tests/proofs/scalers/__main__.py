@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from artifact_store.codecs.sklearn.scalers import _SINCE
-from tests.proofs.linear.__main__ import text_table
+from tests.proofs.outcome import text_table
 from tools.environment import install_apart, pinned, project, venv_python
 from tools.processes import HERE, Failed, quietly
 

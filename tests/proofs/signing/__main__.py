@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.proofs.linear.__main__ import text_table
+from tests.proofs.outcome import text_table
 from tests.proofs.signing.suite import Row, find, rows, version
 from tools.processes import Failed
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from artifact_store import ArtifactStore
-from tests.proofs.linear.__main__ import text_table
+from tests.proofs.outcome import text_table
 from tests.proofs.soak.oracle import Line, Verdict, judge
 from tests.proofs.soak.plot import svg
 from tests.servers import SeaweedServer

@@ -7,14 +7,13 @@ for the product of both numbers, and on S3 as much again for the server.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.proofs.linear.__main__ import text_table
+from tests.proofs.outcome import told
 from tests.proofs.space.killed import Result, Room, kill_savers
 from tests.servers import SeaweedServer
 
@@ -51,14 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "seconds": round(time.monotonic() - began),
             }
         )
-    if options.json:
-        print(json.dumps({"space": rows, "violations": violations}, indent=2))
-        return int(bool(violations))
-    print(text_table(rows))
-    for violation in violations:
-        print(f"  {violation}")
-    print(f"\n{len(violations)} violations")
-    return int(bool(violations))
+    return told({"space": rows}, violations, as_json=options.json)
 
 
 def _run(name: str, folder: Path, processes: int, megabytes: int) -> Result:

@@ -7,14 +7,13 @@ last run of its alias, or if one asked more often than it may.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from tests.proofs.linear.__main__ import text_table
+from tests.proofs.outcome import told
 from tests.proofs.watch.trading import trade
 
 ENGINES = ("obstore", "fsspec")
@@ -39,16 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         row = {name: value for name, value in asdict(result).items() if name != "violations"}
         row |= {"most_a_second": round(result.most_a_second, 2), "behind": round(result.behind, 1)}
         violations += [f"{engine}: {text}" for text in result.violations]
-        rows.append({"engine": engine, **row, "violations": len(result.violations),
-                     "seconds": round(time.monotonic() - began)})  # fmt: skip
-    if options.json:
-        print(json.dumps({"watch": rows, "violations": violations}, indent=2))
-        return int(bool(violations))
-    print(text_table([{name.replace("_", " "): value for name, value in row.items()} for row in rows]))
-    for violation in violations[:50]:
-        print(f"  {violation}")
-    print(f"\n{len(violations)} violations")
-    return int(bool(violations))
+        row |= {"violations": len(result.violations), "seconds": round(time.monotonic() - began)}
+        rows.append({"engine": engine, **{name.replace("_", " "): value for name, value in row.items()}})
+    return told({"watch": rows}, violations, as_json=options.json)
 
 
 if __name__ == "__main__":
