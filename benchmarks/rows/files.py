@@ -193,7 +193,7 @@ ROWS = (
             Goal(OURS, "extra_mib", MEMORY),
             Goal(OURS_FSSPEC, "extra_mib", MEMORY),
         ),
-        limits=(Goal(OURS, "extra_mib", 64), Goal(OURS_FSSPEC, "extra_mib", 64)),
+        limits=(Goal(OURS, "extra_mib", 80), Goal(OURS_FSSPEC, "extra_mib", 80)),
         fill=SOURCES,
         turns=3,
         warm=False,
