@@ -70,7 +70,7 @@ class Driver:
             ways,
             () if self._options.quick else row.goals,
             tuple(limit for limit in row.limits if self._options.quick and self._takes(limit.way)),
-            time.monotonic() - began,
+            round(time.monotonic() - began, 1),
         )
 
     def forget(self) -> None:
@@ -183,7 +183,7 @@ class Contender:
         if self._child is not None:
             self._child.ask("after", turn)
         if kept:
-            self._seen.append(figures)
+            self._seen.append({name: float(f"{value:.6g}") for name, value in figures.items()})
 
     def _once(self, turn: int) -> dict[str, float]:
         if self._child is not None:
@@ -198,4 +198,4 @@ def _offset(row: Row, contenders: Sequence[Contender]) -> Mapping[str, float]:
 
 def _medians(turns: Sequence[Mapping[str, float]]) -> dict[str, float]:
     names: list[Any] = sorted({name for turn in turns for name in turn})
-    return {name: statistics.median(turn[name] for turn in turns if name in turn) for name in names}
+    return {name: float(f"{statistics.median(turn[name] for turn in turns if name in turn):.6g}") for name in names}

@@ -193,7 +193,7 @@ ROWS = (
             Goal(OURS, "extra_mib", MEMORY),
             Goal(OURS_FSSPEC, "extra_mib", MEMORY),
         ),
-        limits=(Goal(OURS, "extra_mib", 64), Goal(OURS_FSSPEC, "extra_mib", 64)),
+        limits=(Goal(OURS, "extra_mib", 80), Goal(OURS_FSSPEC, "extra_mib", 80)),
         fill=SOURCES,
         turns=3,
         warm=False,
@@ -208,7 +208,7 @@ ROWS = (
         goals=(Goal(OURS, "extra_mib", MEMORY), Goal(OURS_FSSPEC, "extra_mib", MEMORY)),
         limits=(Goal(OURS, "extra_mib", 64), Goal(OURS_FSSPEC, "extra_mib", 64)),
         fill=SOURCES,
-        turns=3,
+        turns=2,
         warm=False,
     ),
 )

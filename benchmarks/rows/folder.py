@@ -24,7 +24,7 @@ def row(work: str, title: str, limit: float, **by_hand: Any) -> Row:
         {"runs": 10_000},
         {"runs": 100},
         goals=(Goal(OURS, "cpu", limit, HAND), Goal(TWO, "seconds", 1 / 1.7, OURS)),
-        fill="benchmarks.workloads.many_runs:plain",
+        fill="benchmarks.workloads.many_runs:whole",
         compared="cpu",
         turns=3,
     )

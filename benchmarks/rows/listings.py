@@ -7,7 +7,7 @@ from benchmarks.rows.ways import OURS, OURS_FSSPEC, S3FS, fsspec, hand, ours
 from benchmarks.workloads.models import MANY, TEN
 
 INDEXED = "benchmarks.workloads.many_runs:indexed"
-PLAIN = "benchmarks.workloads.many_runs:plain"
+NAMED = "benchmarks.workloads.many_runs:names"
 THREE = "benchmarks.workloads.many_runs:three_sizes"
 FILE, FILE_S3FS, ONLY = "one file of the index", "the same file, s3fs", "artifact-store, index='only'"
 FEW_RUNS, MANY_RUNS, NAMES = "10 runs", "all runs", "a sorted os.listdir"
@@ -55,7 +55,7 @@ def flat_in_a_folder(ask: str, title: str) -> Row:
         {"runs": 100_000},
         {"runs": 300},
         goals=(Goal(MANY_RUNS, "cpu", 1.5, FEW_RUNS),),
-        fill=PLAIN,
+        fill=NAMED,
         compared="cpu",
     )
 

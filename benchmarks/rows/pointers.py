@@ -49,7 +49,7 @@ ROWS = (
             ours("aliases:promote", cold=True),
         ),
         goals=(Goal(OURS, "depth", 5),),
-        limits=(Goal(OURS, "requests", 8), Goal(OURS, "depth", 7)),
+        limits=(Goal(OURS, "requests", 7), Goal(OURS, "depth", 6)),
         fill=TWO,
     ),
     Row(

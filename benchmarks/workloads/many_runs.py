@@ -36,46 +36,42 @@ def manifests(template: Mapping[str, object], count: int) -> Iterator[tuple[str,
         yield run_id, canonical(value | {"checksum": checksum(value)})
 
 
-def add(place: Place, store: ArtifactStore, key: str, count: int) -> list[str]:
-    """Let a model have so many runs, of which one is saved and named ``latest``; return the ids of the others."""
+def add(place: Place, store: ArtifactStore, key: str, count: int, *, whole: bool = False) -> None:
+    """Let a model have so many runs, of which one is saved and named ``latest``; the others are manifests alone.
+
+    Nothing else is read by listings and deletions. In a folder they have all files if they are to be ``whole``.
+    """
     run = store.save({"n": 1}, key, config={"lr": 0.001}, metrics={"sharpe": 0.0})
     template = json.loads(run.manifest.to_bytes())
     found = manifests(template, count - 1)
-    return (
-        in_folder(place.path(STORE) / key, run.run_id, found) if place.kind == "local" else in_bucket(store, key, found)
-    )
+    if place.kind == "local":
+        in_folder(place.path(STORE) / key, run.run_id, found, whole=whole)
+    else:
+        in_bucket(store, key, found)
 
 
-def in_folder(model: Path, run_id: str, found: Iterable[tuple[str, bytes]]) -> list[str]:
-    """Write whole runs, unflushed: the files of the one that was saved, and the manifests."""
-    files = {path.name: path.read_bytes() for path in (model / run_id).iterdir() if path.name != "manifest.json"}
-    names = []
+def in_folder(model: Path, saved: str, found: Iterable[tuple[str, bytes]], *, whole: bool) -> None:
+    """Write runs, unflushed: the manifests, and the files of the one that was saved."""
+    files = {path.name: path.read_bytes() for path in (model / saved).iterdir() if path.name != "manifest.json"}
     for name, manifest in found:
         home = model / name
         home.mkdir()
-        for file, data in (files | {"manifest.json": manifest}).items():
+        for file, data in ((files if whole else {}) | {"manifest.json": manifest}).items():
             (home / file).write_bytes(data)
-        names.append(name)
-    return names
 
 
-def in_bucket(store: ArtifactStore, key: str, found: Iterable[tuple[str, bytes]]) -> list[str]:
-    """Write manifests alone, which is all that listings and deletions read."""
+def in_bucket(store: ArtifactStore, key: str, found: Iterable[tuple[str, bytes]]) -> None:
+    """Write the manifests."""
     backend = store._context.backend  # noqa: SLF001 -- runs without saving them
-
-    def write(one: tuple[str, bytes]) -> str:
-        backend.write(f"{key}/{one[0]}/manifest.json", one[1], when=IfAbsent())
-        return one[0]
-
     with ThreadPoolExecutor(16) as pool:
-        return list(pool.map(write, found))
+        list(pool.map(lambda one: backend.write(f"{key}/{one[0]}/manifest.json", one[1], when=IfAbsent()), found))
 
 
-def filled(place: Place, sizes: Mapping[str, int]) -> ArtifactStore:
+def filled(place: Place, sizes: Mapping[str, int], *, whole: bool = False) -> ArtifactStore:
     """Make a store with models of these sizes."""
     store = place.store(STORE, provenance=False)
     for key, count in sizes.items():
-        add(place, store, key, count)
+        add(place, store, key, count, whole=whole)
     return store
 
 
@@ -84,9 +80,14 @@ def indexed(place: Place, *, runs: int) -> None:
     filled(place, {MANY: runs, FEW: max(2, runs // 10), TEN: 10}).index.rebuild()
 
 
-def plain(place: Place, *, runs: int) -> None:
+def names(place: Place, *, runs: int) -> None:
     """Fill: a model of so many runs and one of ten, without an index."""
     filled(place, {MANY: runs, TEN: 10})
+
+
+def whole(place: Place, *, runs: int) -> None:
+    """Fill: a model of so many runs with all their files, without an index."""
+    filled(place, {MANY: runs}, whole=True)
 
 
 def three_sizes(place: Place, *, small: int, middle: int, large: int) -> None:

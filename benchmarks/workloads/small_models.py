@@ -47,7 +47,11 @@ def _saved(place: Place, models: int, made: Callable[[int], Any]) -> dict[str, l
     if place.kind != "local":
         return {}
     homes = [place.path(STORE) / "gru" / f"S{number}" / run.run_id for number, run in enumerate(runs)]
-    return {"files": [str(next(home.glob("model*"))) for home in homes]}
+    return {"files": [str(max(home.glob("model*"), key=_size)) for home in homes]}
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def load(place: Place, *, models: int, **_: int) -> Work:
