@@ -282,18 +282,22 @@ class Run:
         return fetch.local_path(self._context, self.manifest, component)
 
     @exhaustion_told()
-    def download(self, directory: str | Path, *, all_signatures: bool = False) -> Path:
+    def download(self, directory: str | Path, *, all_signatures: bool = False, exist_ok: bool = False) -> Path:
         """Copy all files and the manifest to a new or empty folder, each compared, and return the folder.
+
+        With ``exist_ok`` the folder may be one that the run was downloaded to, or partly: what is there is compared
+        and used. Other files in it stay.
 
         The signatures that the run was saved with come along, and those by keys that the policy trusts;
         ``all_signatures`` lists what else there is. `model_signing verify key` accepts the folder with any of them.
 
         Raises:
-            InvalidOption: the folder holds something, or is a file.
+            InvalidOption: the folder holds something, or is a file; with ``exist_ok``: another file has the name of
+                one of the run.
             DigestMismatch, Corrupt: a stored file is not the one that was saved.
             SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was copied.
         """
-        target = fetch.check_new(at_home(directory))
+        target = fetch.check_new(at_home(directory), exist_ok=exist_ok)
         fetch.fetch_run(self._context, self.manifest, target, all_signatures=all_signatures)
         return target
 

@@ -32,6 +32,7 @@ _TABLE = f"{_CALLS}test_an_advice_works_when_it_is_followed"
 _COMMANDS = f"{_CALLS}test_what_a_command_lacks_is_given_as_it_tells"
 
 _COPY = f"{_E2E}test_cli_copy.py::test_one_alias_is_copied_and_moves_where_that_is_asked_for"
+_GET = f"{_E2E}test_cli.py::TestFiles::test_get_uses_what_is_there_if_it_may"
 _SPEC = "tests/unit/test_bulk_spec.py::TestWhatIsSent"
 
 ELSEWHERE = {
@@ -68,7 +69,7 @@ FOLLOWED = {
     "watching/watcher.py": {
         "offline=True": "tests/integration/conformance/test_offline.py::test_what_a_cache_cannot_know_and_what_writes_is_refused"
     },
-    "cli/files.py": {"--component --file": _COMMANDS},
+    "cli/files.py": {"--component --file": _COMMANDS, "--exist-ok": _GET},
     "cli/housekeeping.py": {"--keep-last --keep-best --older-than --apply": _COMMANDS},
     "cli/program.py": {"--store": f"{_E2E}test_cli.py::test_it_asks_for_a_store"},
     "cli/trust.py": {"--bundle --key --signer": _COMMANDS},
@@ -125,6 +126,7 @@ FOLLOWED = {
     },
     "ops/read.py": {
         "--allow-code": _CONSENT,
+        "exist_ok=True --exist-ok": _GET,
         "allow_code=True": f"{_ADVICE}test_what_reads_back_by_running_code_is_saved_and_loaded_only_as_told",
     },
     "ops/records.py": {

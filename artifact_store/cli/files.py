@@ -30,14 +30,19 @@ from artifact_store.wording import brief
 @click.argument("dest", type=program.HomePath())
 @click.option("--component", metavar="NAME", help="Only the files of this component.")
 @click.option("--file", "files", multiple=True, metavar="NAME", help="Only this file; may be repeated.")
+@click.option("--exist-ok", is_flag=True, help="Use what DEST has of the run already; every file is compared.")
 @pass_session
-def get_command(session: Session, ref: str, dest: str, component: str | None, files: tuple[str, ...]) -> None:
+def get_command(
+    session: Session, *, ref: str, dest: str, component: str | None, files: tuple[str, ...], exist_ok: bool
+) -> None:
     """Download the run that REF names to DEST, a new or empty folder; every file is compared with the manifest.
 
     With a single --file, DEST may also be the name of the new file. Nothing is decoded.
     """
     if component is not None and files:
         raise click.UsageError("give either --component or --file, not both.")
+    if exist_ok and (component is not None or files):
+        raise click.UsageError("--exist-ok is for a whole run: leave out --component and --file.")
     with session.bar("Downloading") as bar, session.store(bar) as store:
         run = store.get(ref)
         names = list(run.manifest.component(component).files if component is not None else files)
@@ -45,7 +50,7 @@ def get_command(session: Session, ref: str, dest: str, component: str | None, fi
         if names:
             saved = _some(run, names, dest, single=bool(files))
         else:
-            folder = run.download(dest)
+            folder = run.download(dest, exist_ok=exist_ok)
             saved = [(name, folder / name) for name in run.files]
     entries = [
         {"path": n, "saved_as": str(p), "size": run.files[n].size, "sha256": run.files[n].sha256} for n, p in saved

@@ -7,6 +7,7 @@ Why: docs/decisions/0013-trust-before-decode.md
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -266,24 +267,42 @@ def _cached(context: Context, file: Incoming, directory: Path) -> bool:
 def fetch_run(context: Context, manifest: Manifest, directory: Path, *, all_signatures: bool) -> None:
     """Copy a run with its manifest and signatures below ``directory``: laid out as it is stored, by plain names.
 
+    Files of the run that are there already are compared, and used.
+
     Raises:
+        InvalidOption: another file is there under the name of one of the run; nothing was written.
         SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires a signature; nothing was written.
         DigestMismatch, Corrupt, RunDeleted: as for :func:`fetch`.
     """
     signing.check_signed(context, manifest)
     with signing.read_signatures_concurrently(context, manifest, every=all_signatures) as signatures:
-        fetch(context, manifest, manifest.files, directory)
+        fetch(context, manifest, [entry for entry in manifest.files if not _is_there(directory, entry)], directory)
         for name, data in {keys.MANIFEST: manifest.to_bytes(), **signatures()}.items():
             private_files.make_folder((directory / name).parent, private_files.PRIVATE)
             with open_private(directory / name) as sink:
                 sink.write(data)
 
 
-def check_new(directory: Path) -> Path:
-    """Return ``directory``, made if it is missing; raise ``InvalidOption`` if it is a file, or not empty."""
+def _is_there(directory: Path, entry: FileEntry) -> bool:
+    """Tell whether a file of a run lies in a folder; ``InvalidOption`` if another one lies there."""
+    path = directory / entry.path
+    if not os.path.lexists(path):
+        return False
+    if path.is_symlink() or not path.is_file() or hash_pieces(read_pieces(path)) != Digest(entry.size, entry.sha256):
+        raise InvalidOption(
+            f"{path} is there, and is not {entry.path} of the run: name another folder, or move it away"
+        )
+    return True
+
+
+def check_new(directory: Path, *, exist_ok: bool = False) -> Path:
+    """Return ``directory``, made if it is missing; raise ``InvalidOption`` if it is a file, or holds what it may not."""
     if directory.is_file():
         raise InvalidOption(f"{directory} is a file; name a new or an empty folder")
     private_files.make_folder(directory, private_files.PRIVATE)
-    if any(directory.iterdir()):
-        raise InvalidOption(f"{directory} is not empty; name a new or an empty folder")
+    if not exist_ok and any(directory.iterdir()):
+        raise InvalidOption(
+            f"{directory} is not empty; name a new or an empty folder, or use what it has of the run: exist_ok=True, "
+            "--exist-ok"
+        )
     return directory

@@ -29,6 +29,7 @@ _SPELLINGS = {
     **dict.fromkeys(("gs", "gcs"), GCS),
     **dict.fromkeys(("az", "abfs", "abfss", "adl"), AZURE),
 }
+_WITHOUT_COLON = re.compile(r"([a-z0-9]+)//")
 CLOUD_SCHEMES: Final = frozenset(scheme for scheme, ours in _SPELLINGS.items() if ours in {S3, GCS, AZURE})
 """Of the storage that each of both engines serves."""
 
@@ -114,6 +115,9 @@ def cloud_of(url: str) -> str:
 def _bare_path(text: str) -> StoreURL:
     if text.startswith(("//", ":")):
         _refuse(text, "it begins like a URL without a scheme; write the path with one slash, or the whole URL")
+    meant = _WITHOUT_COLON.match(text)
+    if meant is not None and meant[1] in _SPELLINGS:
+        _refuse(text, f"did you mean {meant[1]}://? A folder of this name is './{meant[1]}/...'")
     for sign in "?#;%":
         if sign in text:
             _refuse(text, f"{sign!r} means something in a URL; pass pathlib.Path(...) if the folder is really named so")

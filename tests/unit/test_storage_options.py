@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from artifact_store import ArtifactStore
 from artifact_store.errors import ArtifactStoreError, EngineUnavailable, InvalidOption, NotAStore
 from artifact_store.storage.obstore.options import Credentials, cloud_config
-from artifact_store.storage.options import StorageOptions, StoreURL, parse_url
+from artifact_store.storage.options import LOCAL, StorageOptions, StoreURL, parse_url
 
 pytestmark = pytest.mark.windows
 
@@ -125,6 +125,9 @@ def test_a_path_object_is_a_path_whatever_it_holds(path: Path) -> None:
         "",
         "  ",
         "//host/share",
+        "s3//bucket/models",
+        "gs//bucket",
+        "memory//name",
         "//x",
         ":/x",
         "S3://bucket/x",
@@ -493,3 +496,14 @@ def test_azure_options_that_cannot_be_honoured_are_refused_without_their_values(
     with pytest.raises(InvalidOption) as caught:
         config(options, "abfss://box@acct.dfs.core.windows.net/x")
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["s3//bucket/models", "gs//bucket", "az//container/x", "memory//name", "file//x"])
+def test_a_scheme_without_its_colon_is_no_folder(url: str) -> None:
+    with pytest.raises(InvalidOption, match=f"did you mean {url.partition('//')[0]}://"):
+        parse_url(url)
+    assert parse_url(f"./{url}").scheme == LOCAL
+    assert parse_url(Path(url)).scheme == LOCAL
+    with pytest.raises(InvalidOption) as caught:
+        parse_url("s3//key:hidden@bucket")
+    assert "hidden" not in str(caught.value)

@@ -187,6 +187,25 @@ def test_a_model_without_a_symbol_is_a_model(store):
     assert [found.key for found in store.runs("gru")] == [ModelKey("gru")]
 
 
+def test_a_download_can_be_repeated_into_the_same_folder(store, tmp_path):
+    run = store.save({"n": 1}, KEY, components={"weights": b"w" * 1000})
+    target = run.download(tmp_path / "out", exist_ok=True)
+    (target / "notes.txt").write_text("mine", encoding="utf-8")
+    before = {path.name: path.stat().st_mtime_ns for path in target.iterdir() if path.name != "manifest.json"}
+    missing = next(path for path in run.files if path.startswith("weights"))
+    (target / missing).unlink()
+    assert run.download(target, exist_ok=True) == target
+    after = {path.name: path.stat().st_mtime_ns for path in target.iterdir() if path.name in before}
+    assert {name: time for name, time in after.items() if name != missing} == {
+        name: time for name, time in before.items() if name != missing
+    }
+    assert (target / missing).stat().st_size == run.files[missing].size
+    (target / missing).write_bytes(b"another")
+    with pytest.raises(errors.InvalidOption, match=f"{missing} is there, and is not"):
+        run.download(target, exist_ok=True)
+    assert (target / missing).read_bytes() == b"another"
+
+
 def test_a_draft_commits_when_its_block_ends(store, tmp_path):
     files = write_files(tmp_path / "in", {"report.html": b"<p>", "big.bin": os.urandom(300_000)})
     with store.new_run(KEY) as draft:

@@ -475,6 +475,17 @@ class TestFiles:
         assert filled("get", KEY, target / "model.json", "--file", "model.json").exit_code == 2
         assert [path.read_text(encoding="utf-8") for path in target.iterdir()] == ["mine"]
 
+    def test_get_uses_what_is_there_if_it_may(self, filled: Cli, tmp_path: Path) -> None:
+        assert filled("get", KEY, tmp_path / "out").exit_code == 0
+        status, error = filled.error("get", KEY, tmp_path / "out")
+        assert (status, "--exist-ok" in error["message"]) == (2, True)
+        assert "all as saved" in filled("get", KEY, tmp_path / "out", "--exist-ok").stdout
+        assert filled("get", KEY, tmp_path / "out", "--exist-ok", "--component", "model").exit_code == 2
+
+    def test_the_package_is_the_program_as_well(self) -> None:
+        program = [sys.executable, "-m", "artifact_store", "--version"]
+        assert subprocess.run(program, check=True, capture_output=True, text=True).stdout.startswith("artifact-store, ")
+
     def test_get_leaves_nothing_of_a_damaged_file(self, filled: Cli, tmp_path: Path) -> None:
         damage(filled, KEY, "20240812_120000", "model.json")
         status, error = filled.error("get", KEY, tmp_path / "one", "--file", "model.json")
