@@ -39,7 +39,7 @@ LAYERS = (
     {"legacy", "doctor", "loading", "watching"},
     {"reader", "moving"},  # the parts of the façade that read and copy
     {"store"},
-    {"backends", "cli", "testing", "__init__", "__main__"},
+    {"backends", "cli", "testing", "__init__"},
 )
 HANDLES = {
     "draft",

@@ -7,7 +7,7 @@ simply repeated. What is wrong with one run stops no other; a storage that does 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, check_alias
 from artifact_store.core.references import RefLike, RunRef, has_selector
 from artifact_store.errors import (
+    AliasNotFound,
     ArtifactStoreError,
     Conflict,
     Corrupt,
@@ -73,7 +74,7 @@ class CopiedAlias:
     """
 
     ref: str
-    outcome: AliasOutcome | Literal["would copy", "refused"]
+    outcome: AliasOutcome | Literal["refused"]
     error: ArtifactStoreError | None = None
 
     @property
@@ -180,9 +181,22 @@ def wanted(source: Context, refs: Iterable[RefLike], aliases: Iterable[str] | No
             models[key] = None
             found.update(dict.fromkeys((key, alias) for alias in listing.alias_names(source, key)))
     if names is not None:
-        there = {key: set(listing.alias_names(source, key)) for key in models}
-        found = dict.fromkeys((key, alias) for key in models for alias in names if alias in there[key])
+        found = dict.fromkeys(_named(source, models, names))
     return Wanted(tuple(runs), tuple(found))
+
+
+def _named(source: Context, models: Collection[ModelKey], names: Sequence[str]) -> Iterator[tuple[ModelKey, str]]:
+    """Yield the aliases of these names that models have; ``AliasNotFound`` for a name that none of them has."""
+    there = {key: set(listing.alias_names(source, key)) for key in models}
+    for name in names:
+        having = [key for key in models if name in there[key]]
+        if not having and models:
+            first = next(iter(models))
+            hint = listing.suggestion(source, first, name)
+            raise AliasNotFound(
+                f"no model that is named has the alias {name!r} in {source.backend.url}; of {first}: {hint}"
+            )
+        yield from ((key, name) for key in having)
 
 
 def _covered(source: Context, ref: RefLike | ModelKey) -> list[ModelKey]:
@@ -247,7 +261,9 @@ def copy_many(
     source, target = pair.source, pair.target
     if source.backend.places[0] == target.backend.places[0]:
         raise InvalidOption(f"both are the store {source.backend.url}: name another one to copy to")
-    if what.runs and not dry_run:
+    if dry_run:
+        opening.check_store(target.records)
+    elif what.runs:
         opening.ensure_open(target)
     place = {**place_of(source), "to": target.backend.places[0]}
     runs = Inquiry(COPY, place, {"dry_run": dry_run}, pair, specs).ask({ref: ref for ref in what.runs}, how)
@@ -259,10 +275,7 @@ def copy_many(
 def _alias(pair: Pair, key: ModelKey, alias: str, *, history: bool, dry_run: bool) -> CopiedAlias:
     ref = f"{key}@{alias}"
     try:
-        if dry_run:
-            resolve.history(pair.source, RunRef(key, alias, None))
-            return CopiedAlias(ref, "would copy")
-        return CopiedAlias(ref, copy_alias(pair.source, pair.target, key, alias, history=history))
+        return CopiedAlias(ref, copy_alias(pair.source, pair.target, key, alias, history=history, dry_run=dry_run))
     except _OF_ONE as error:
         return CopiedAlias(ref, "refused", error)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,91 +19,77 @@ if TYPE_CHECKING:
     from artifact_store.bulk.copies import Copies
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def copy_options(command: F) -> F:
+    """Add the options of what copies runs; :func:`_how` reads them."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Say what would be copied, and write nothing."),
+        click.option(
+            "--no-history", is_flag=True, help="Publish what an alias names once more, over whatever is there."
+        ),
+        click.option("--no-aliases", is_flag=True, help="Copy runs alone."),
+        click.option(
+            "--alias", "aliases", multiple=True, metavar="NAME", help="Copy these aliases only, of each model."
+        ),
+    ):
+        command = option(command)
+    return bulk_options(command)
+
+
+def _how(aliases: Sequence[str], *, no_aliases: bool, no_history: bool, **others: Any) -> dict[str, Any]:
+    """Return the arguments of a copy."""
+    return {"aliases": _aliases(aliases, no_aliases=no_aliases), "history": not no_history, **others}
+
+
+def _aliases(names: Sequence[str], *, no_aliases: bool) -> list[str] | None:
+    """Return the aliases to take; ``None``: those that the references stand for."""
+    if names and no_aliases:
+        raise click.UsageError("--alias and --no-aliases say the opposite: leave out one of them")
+    return [] if no_aliases else list(names) or None
+
+
 @click.command("cp", cls=Command, short_help="Copy runs to another store.")
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
 @click.argument("refs", nargs=-1, metavar="[REF]...")
-@click.option("--alias", "aliases", multiple=True, metavar="NAME", help="Copy these aliases only, of each model.")
-@click.option("--no-aliases", is_flag=True, help="Copy runs alone.")
-@click.option("--no-history", is_flag=True, help="Publish what an alias names once more, over whatever is there.")
-@click.option("--dry-run", is_flag=True, help="Say what would be copied, and write nothing.")
-@bulk_options
+@copy_options
 @pass_session
-def cp_command(
-    session: Session,
-    *,
-    source: str,
-    target: str,
-    refs: tuple[str, ...],
-    aliases: tuple[str, ...],
-    no_aliases: bool,
-    no_history: bool,
-    dry_run: bool,
-    jobs: int | None,
-    resume: Path | None,
-) -> int:
+def cp_command(session: Session, /, *, source: str, target: str, refs: tuple[str, ...], **options: Any) -> int:
     """Copy runs from the store SRC to the store DST: a folder or a URL each.
 
     REF is an alias with its run, a run by its id, a model with all that it has, or a type; without any, everything
     is copied. Runs keep their ids, bytes and signatures, aliases their history. What is there is not copied again,
     so the command can be repeated. Ends with status 1 if something was refused.
     """
-    if aliases and no_aliases:
-        raise click.UsageError("--alias and --no-aliases say the opposite: leave out one of them")
-    names = [] if no_aliases else list(aliases) or None
+    how = _how(**options)
     with (
-        session.bar("Reading" if dry_run else "Copying") as bar,
+        session.bar("Reading" if how["dry_run"] else "Copying") as bar,
         replace(session, url=source).store() as one,
         replace(session, url=target).store() as other,
     ):
-        report = one.copy(
-            list(refs) or one.models(),
-            other,
-            aliases=names,
-            history=not no_history,
-            dry_run=dry_run,
-            jobs=jobs,
-            resume=resume,
-            announce=bar.reach,
-        )
-    session.answer(report.to_json(), _lines(report))
-    return program.OK if report.ok else program.PROBLEMS
+        report = one.copy(list(refs) or one.models(), other, announce=bar.reach, **how)
+    return _answered(session, report)
 
 
 @click.command("import", cls=Command, short_help="Copy the runs of an exported file into a store.")
 @click.argument("file", type=program.HomePath(exists=True, dir_okay=False, path_type=Path))
 @click.argument("refs", nargs=-1, metavar="[REF]...")
-@click.option("--no-aliases", is_flag=True, help="Copy runs alone.")
-@click.option("--no-history", is_flag=True, help="Publish what an alias names once more, over whatever is there.")
-@click.option("--dry-run", is_flag=True, help="Say what would be copied, and write nothing.")
-@bulk_options
+@copy_options
 @pass_session
-def import_command(
-    session: Session,
-    *,
-    file: Path,
-    refs: tuple[str, ...],
-    no_aliases: bool,
-    no_history: bool,
-    dry_run: bool,
-    jobs: int | None,
-    resume: Path | None,
-) -> int:
+def import_command(session: Session, /, *, file: Path, refs: tuple[str, ...], **options: Any) -> int:
     """Copy the runs of FILE, which `export` has written, into the store, or those that REF names.
 
     Every byte is compared. What is there is not copied again, so the command can be repeated.
     """
-    with session.bar("Reading" if dry_run else "Copying") as bar, session.store() as store:
-        report = store.import_from(
-            file,
-            list(refs) or None,
-            aliases=[] if no_aliases else None,
-            history=not no_history,
-            dry_run=dry_run,
-            jobs=jobs,
-            resume=resume,
-            announce=bar.reach,
-        )
+    how = _how(**options)
+    with session.bar("Reading" if how["dry_run"] else "Copying") as bar, session.store() as store:
+        report = store.import_from(file, list(refs) or None, announce=bar.reach, **how)
+    return _answered(session, report)
+
+
+def _answered(session: Session, report: Copies) -> int:
     session.answer(report.to_json(), _lines(report))
     return program.OK if report.ok else program.PROBLEMS
 
@@ -147,7 +133,7 @@ def export_command(
         )
     with session.bar("Exporting") as bar, session.store() as store:
         made = store.export(
-            list(refs), destination, aliases=[] if no_aliases else list(aliases) or None, announce=bar.reach
+            list(refs), destination, aliases=_aliases(aliases, no_aliases=no_aliases), announce=bar.reach
         )
     named = f" and {output.count(len(made.aliases), 'alias', 'aliases')}" if made.aliases else ""
     line = f"{output.count(len(made.runs), 'run')}{named} in {output.safe(made.path)} ({output.size(made.bytes)})."

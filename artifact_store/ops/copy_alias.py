@@ -8,12 +8,13 @@ Why: docs/decisions/0031-a-run-that-moves-keeps-its-bytes.md
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey
-from artifact_store.core.pointer import Pointer
+from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.policy import PublishAlways
 from artifact_store.core.references import RunRef
 from artifact_store.core.replay import parting, replay
@@ -21,14 +22,18 @@ from artifact_store.errors import Conflict, RunNotFound
 from artifact_store.ops import pointer_trust, promote, publish, resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.copy_run import is_there
+from artifact_store.ops.records import SeenPointer
 
-AliasOutcome = Literal["copied", "published", "already there", "ahead"]
+AliasOutcome = Literal["copied", "published", "would copy", "already there", "ahead"]
 
 
-def copy_alias(source: Context, target: Context, key: ModelKey, alias: str, *, history: bool) -> AliasOutcome:
+def copy_alias(
+    source: Context, target: Context, key: ModelKey, alias: str, *, history: bool, dry_run: bool = False
+) -> AliasOutcome:
     """Let an alias name in ``target`` what it names in ``source``, where the run is in both.
 
-    With ``history`` every publish is copied; without, the run is published there once more, unless it is in force.
+    With ``history`` every publish is copied; without, the run is published there once more, unless it is in force. With
+    ``dry_run`` nothing is written, and the run need not be there yet.
 
     Raises:
         Conflict: the alias has another history in the target; nothing was done.
@@ -40,28 +45,45 @@ def copy_alias(source: Context, target: Context, key: ModelKey, alias: str, *, h
     past = resolve.history(source, RunRef(key, alias, None))
     pointer = past.pointer
     manifest = None if pointer.run_id is None else publish.published_manifest(source, pointer)
-    pointer_trust.open_to_publish(target)
     if history and target.signer is not None:  # what it signs has to be vouched for already
         pointer_trust.check_pointer_history(replace(source, policy=pointer_trust.vouching(target).policy), pointer)
-    if manifest is not None:
-        _check_there(target, manifest)
-    if not history:
-        return _publish(source, target, pointer, manifest)
+    if not dry_run:
+        pointer_trust.open_to_publish(target)
+        if manifest is not None:
+            _check_there(target, manifest)
     seen = target.records.pointer(key, alias)
-    there = target.records.history(seen)
-    common = parting(past, there)
-    if seen is not None and common == len(past):
-        return "already there" if common == len(there) else "ahead"
-    if common < len(there):
-        raise Conflict(
-            f"{key}@{alias} has another history in {target.backend.url}: the two differ from seq {common + 1} on. To "
-            "publish the run there over what it names now, copy it with history=False, or --no-history"
-        )
+    already = _compared(target, past, seen) if history else _in_force(pointer, seen)
+    if already is not None or dry_run:
+        return already or "would copy"
+    if not history:
+        _publish(source, target, pointer, manifest, seen)
+        return "published"
     step = replay(None if seen is None else seen.value, key, alias, past, manifest)
     published = publish.swap_to(target, seen, step)
     if manifest is not None:
         promote.check_still_there(target, published, manifest, target.publish_info(_reason(source)))
     return "copied"
+
+
+def _compared(target: Context, past: Sequence[Publish], seen: SeenPointer) -> AliasOutcome | None:
+    """Return what there is to say of an alias that has all of this history; ``None`` if it has a beginning of it."""
+    there = target.records.history(seen)
+    common = parting(past, there)
+    if common < min(len(past), len(there)):
+        assert seen is not None
+        raise Conflict(
+            f"{seen.value.label} has another history in {target.backend.url}: the two differ from seq {common + 1} on. "
+            "To publish the run there over what it names now, copy it with history=False, or --no-history"
+        )
+    if len(there) < len(past):
+        return None
+    return "already there" if len(there) == len(past) else "ahead"
+
+
+def _in_force(pointer: Pointer, seen: SeenPointer) -> AliasOutcome | None:
+    """Tell whether an alias names what this pointer does."""
+    same = seen is not None and seen.value.manifest_sha256 == pointer.manifest_sha256
+    return "already there" if same else None
 
 
 def _check_there(target: Context, manifest: Manifest) -> None:
@@ -71,10 +93,7 @@ def _check_there(target: Context, manifest: Manifest) -> None:
     pointer_trust.check_run_for_publish(target, manifest)
 
 
-def _publish(source: Context, target: Context, pointer: Pointer, manifest: Manifest | None) -> AliasOutcome:
-    seen = target.records.pointer(pointer.key, pointer.alias)
-    if seen is not None and seen.value.manifest_sha256 == pointer.manifest_sha256:
-        return "already there"
+def _publish(source: Context, target: Context, pointer: Pointer, manifest: Manifest | None, seen: SeenPointer) -> None:
     info = target.publish_info(_reason(source))
     if manifest is not None:
         promote.promote(target, pointer.alias, manifest, PublishAlways(), info)
@@ -82,7 +101,6 @@ def _publish(source: Context, target: Context, pointer: Pointer, manifest: Manif
         raise RunNotFound(f"{pointer.label} names no run: copy it with its history, or leave it out")
     else:
         promote.retire(target, seen, info)
-    return "published"
 
 
 def _reason(source: Context) -> str:

@@ -19,7 +19,7 @@ from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.origin import Origin
 from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.errors import Corrupt, DigestMismatch, RunExists, RunNotFound
-from artifact_store.ops import delete, index, opening, publish, read, signing
+from artifact_store.ops import delete, index, opening, publish, read, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.storage.conditional_write import Outcome
 from artifact_store.storage.transfer import Destination, name_taken, upload
@@ -64,13 +64,15 @@ def copy_run(source: Context, target: Context, manifest: Manifest) -> bool:
     signing.check_signed(source, manifest)
     there = is_there(target, manifest)
     _check_symbol(target, manifest.key)
-    record = opening.ensure_open(target)
+    store_id = opening.ensure_open(target).store_id
+    is_own = there and resolve.lives_here(target, manifest, store_id)
     if not there:
         index.announce_save(target, manifest.key, manifest.run_id, target.new_write_id()[:8])
-        _copy_files(source, target, manifest)
+    if not is_own:  # a manifest that came by other hands says nothing about the files beside it
+        _copy_files(source, target, manifest, committed=there)
     _copy_signatures(source, target, manifest)
-    if manifest.store_id != record.store_id:
-        _record_origin(target, manifest, record.store_id)
+    if not is_own and manifest.store_id != store_id:
+        _record_origin(target, manifest, store_id)
     if there:
         return False
     if publish.commit(target.records, manifest).digest != manifest.digest:
@@ -85,9 +87,9 @@ def _check_symbol(target: Context, key: ModelKey) -> None:
         symbols.check_symbol_twin(key.symbol, target.records.children(keys.type_prefix(key.model_type)))
 
 
-def _copy_files(source: Context, target: Context, manifest: Manifest) -> None:
+def _copy_files(source: Context, target: Context, manifest: Manifest, *, committed: bool) -> None:
     run_id = RunId(manifest.run_id)
-    left = _missing(target, manifest)
+    left = _missing(target, manifest, committed=committed)
     to = Destination(
         manifest.key, run_id, target.new_write_id()[:8], own_id=False, names={entry.path: entry.key for entry in left}
     )
@@ -99,8 +101,8 @@ def _copy_files(source: Context, target: Context, manifest: Manifest) -> None:
         raise Corrupt(f"{changed[0]} of {manifest.label} was changed while it was copied; copy the run again")
 
 
-def _missing(target: Context, manifest: Manifest) -> Sequence[FileEntry]:
-    """Return the files that the target lacks; those that it has are compared."""
+def _missing(target: Context, manifest: Manifest, *, committed: bool) -> Sequence[FileEntry]:
+    """Return the files that the target lacks; those that it has are compared, as its own once they are committed."""
     run_id = RunId(manifest.run_id)
     there = {entry.key for entry in delete.run_objects(target, manifest.key, run_id)}
 
@@ -111,6 +113,8 @@ def _missing(target: Context, manifest: Manifest) -> Sequence[FileEntry]:
         try:
             read.compare_file(target, read.incoming(manifest, entry), threading.Event())
         except DigestMismatch as error:
+            if committed:
+                raise
             raise name_taken(key) from error
         return False
 

@@ -296,7 +296,7 @@ def _is_there(directory: Path, entry: FileEntry) -> bool:
 
 
 def check_new(directory: Path, *, exist_ok: bool = False) -> Path:
-    """Return ``directory``, made if it is missing; raise ``InvalidOption`` if it is a file, or holds what it may not."""
+    """Return ``directory``, made if it is missing; raise ``InvalidOption`` if it is a file, or not empty."""
     if directory.is_file():
         raise InvalidOption(f"{directory} is a file; name a new or an empty folder")
     private_files.make_folder(directory, private_files.PRIVATE)

@@ -185,13 +185,17 @@ def own(context: Context, what: Manifest | RunRef, *, key: ModelKey | None = Non
     return manifest
 
 
+def lives_here(context: Context, manifest: Manifest, store_id: str) -> bool:
+    """Tell whether a run was saved in this store, of that id, or copied to it by one that says so."""
+    if manifest.store_id == store_id:
+        return True
+    origin = context.records.origin(manifest)
+    return origin is not None and origin.admits(manifest, store_id)
+
+
 def check_lives_here(context: Context, manifest: Manifest) -> None:
     """Raise ``Conflict`` unless a run was saved in this store, or copied to it from another one."""
-    store_id = (context.opened.record or opening.ensure_open_existing(context)).store_id
-    if manifest.store_id == store_id:
-        return
-    origin = context.records.origin(manifest)
-    if origin is None or not origin.admits(manifest, store_id):
+    if not lives_here(context, manifest, (context.opened.record or opening.ensure_open_existing(context)).store_id):
         raise Conflict(
             f"{manifest.label} belongs to another store ({manifest.store_id}): copy it here with `artifact-store cp`, "
             "or store.copy"

@@ -134,6 +134,15 @@ class ArchiveBackend(Backend):
             raise ContainerNotFound(f"there is no file {self.url}: check the path")
         with self._translated(self.url):
             file = zipfile.ZipFile(self._path)
+        try:
+            entries = self._checked(file)
+        except BaseException:
+            file.close()
+            raise
+        return _Opened(file, entries, sorted(entries))
+
+    def _checked(self, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+        """Return the entries by name, or raise unless they are those of an export."""
         entries = {entry.filename: entry for entry in file.infolist()}
         if keys.STORE_MARKER not in entries:
             raise NotAStore(f"{self.url} is a file, and no export of a store: name a folder, a bucket, or an export")
@@ -146,7 +155,7 @@ class ArchiveBackend(Backend):
                 "Use the export as it was made",
                 key=packed[0],
             )
-        return _Opened(file, entries, sorted(entries))
+        return entries
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:

@@ -35,11 +35,6 @@ class ArchiveWriter:
         with self._file.open(info, "w") as sink:
             yield sink
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write a small object."""
-        with self.entry(key, len(data)) as sink:
-            sink.write(data)
-
 
 @contextmanager
 def written_at(path: Path) -> Iterator[ArchiveWriter]:

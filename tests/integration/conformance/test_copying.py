@@ -109,6 +109,21 @@ def test_a_folder_that_was_copied_by_hand_is_no_run_of_the_store_until_it_is_cop
     assert other.doctor(probes=False).ok
 
 
+def test_a_manifest_that_came_by_other_hands_proves_no_file(source, tmp_path):
+    other = ArtifactStore(tmp_path / "other")
+    other.save({"n": 1}, "linear")
+    folder = tmp_path / "other" / "gru"
+    shutil.copytree(tmp_path / "laptop" / "gru", folder)
+    first, second = sorted(folder.rglob("model.npz"))
+    first.unlink()
+    second.write_bytes(bytes(second.stat().st_size))
+    report = source.copy(KEY, other)
+    assert [type(run.error) for run in report] == [type(None), errors.DigestMismatch]
+    assert first.read_bytes() == (tmp_path / "laptop" / first.relative_to(tmp_path / "other")).read_bytes()
+    assert [found.name for found in folder.rglob("*.origin.json") if "20240102" in str(found)] == []
+    assert other.verify(f"{KEY}:20240101_000000").ok
+
+
 def test_a_record_of_origin_counts_for_its_own_store_alone(source, tmp_path):
     first, second = ArtifactStore(tmp_path / "first"), ArtifactStore(tmp_path / "second")
     source.copy(KEY, first)
@@ -203,6 +218,13 @@ def test_a_retired_alias_is_copied_as_such(source, store):
     assert [alias.outcome for alias in report.aliases] == ["already there"]
 
 
+def test_an_alias_that_no_model_has_is_a_mistake(source, store):
+    with pytest.raises(errors.AliasNotFound, match="'prodction'.*production"):
+        source.copy(KEY, store, aliases=["prodction"])
+    assert not store.exists()
+    assert source.copy(["gru", "linear"], store, aliases=["production"]).aliases[0].ref == f"{KEY}@production"
+
+
 def test_only_what_is_named_is_copied(source, store):
     report = source.copy(f"{KEY}@production", store)
     assert ([run.ref for run in report], [alias.ref for alias in report.aliases]) == (
@@ -226,6 +248,21 @@ def test_a_dry_run_writes_nothing(source, store):
     assert not store.exists()
     assert store.models() == []
     assert json.loads(json.dumps(report.to_json()))["dry_run"] is True
+
+
+def test_a_dry_run_says_what_a_copy_would_say(source, store):
+    source.copy(KEY, store)
+    store.promote(f"{KEY}:20240102_000000", "latest")
+    source.promote(f"{KEY}:20240102_000000", "production", reason="mine")
+    store.promote(f"{KEY}:20240102_000000", "production", reason="yours")
+    source.promote(f"{KEY}:20240101_000000", "new")
+    report = source.copy(KEY, store, dry_run=True)
+    said = {alias.ref.rpartition("@")[2]: alias.outcome for alias in report.aliases}
+    assert said == {"latest": "ahead", "new": "would copy", "production": "refused"}
+    assert report.counts == {"already there": 2}
+    assert "new" not in store.aliases(KEY)
+    again = {alias.ref.rpartition("@")[2]: alias.outcome for alias in source.copy(KEY, store).aliases}
+    assert again == {**said, "new": "copied"}
 
 
 # ---------------------------------------------------------------- what does not fit

@@ -482,10 +482,6 @@ class TestFiles:
         assert "all as saved" in filled("get", KEY, tmp_path / "out", "--exist-ok").stdout
         assert filled("get", KEY, tmp_path / "out", "--exist-ok", "--component", "model").exit_code == 2
 
-    def test_the_package_is_the_program_as_well(self) -> None:
-        program = [sys.executable, "-m", "artifact_store", "--version"]
-        assert subprocess.run(program, check=True, capture_output=True, text=True).stdout.startswith("artifact-store, ")
-
     def test_get_leaves_nothing_of_a_damaged_file(self, filled: Cli, tmp_path: Path) -> None:
         damage(filled, KEY, "20240812_120000", "model.json")
         status, error = filled.error("get", KEY, tmp_path / "one", "--file", "model.json")
