@@ -222,6 +222,8 @@ class Watched(Generic[T]):
             return
         try:
             self._options.on_change(self)
+        except KeyboardInterrupt:  # of a caller who polls itself
+            raise
         except BaseException:  # what the caller does there must not keep this or other aliases from being watched
             log.exception("%s: on_change failed", self.ref)
 
@@ -264,8 +266,11 @@ class Watched(Generic[T]):
 
 
 def _failure(error: BaseException) -> Exception:
-    """Return why the newest model is not served; ``Cancelled`` is raised. What a library in Rust raises is no error."""
-    if isinstance(error, Cancelled):
+    """Return why the newest model is not served; ``Cancelled`` and Ctrl-C are raised.
+
+    What a library in Rust raises is no ``Exception``.
+    """
+    if isinstance(error, Cancelled | KeyboardInterrupt):
         raise error
     if isinstance(error, Exception):
         return error

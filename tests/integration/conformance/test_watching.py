@@ -272,6 +272,26 @@ def test_a_library_that_panics_and_a_change_that_wants_to_exit_do_not_end_the_wa
     assert "on_change failed" in caplog.text
 
 
+@pytest.mark.parametrize("where", ["load", "on_change"])
+def test_who_looks_himself_is_stopped_by_ctrl_c(where):
+    store = ArtifactStore(MemoryBackend())
+    store.save({"n": 0}, KEY)
+
+    def load(run):
+        if (found := run.load())["n"] == 1 and where == "load":
+            raise KeyboardInterrupt
+        return found
+
+    def told(_):
+        raise KeyboardInterrupt
+
+    with store.watch(KEY, load=load, every=3600.0, on_change=told if where == "on_change" else None) as watched:
+        store.save({"n": 1}, KEY)
+        with pytest.raises(KeyboardInterrupt):
+            watched.poll()
+        assert watched.model == {"n": 0 if where == "load" else 1}
+
+
 def test_a_look_that_somebody_else_cut_short_is_repeated(monkeypatch):
     monkeypatch.setattr(poller, "_AGAIN", QUICK)
     cut = iter([True])
