@@ -15,12 +15,13 @@ from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager, suppress
 from math import inf
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from artifact_store.errors import Unavailable
 from artifact_store.process import Process, this_process
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 LOOK_UP = 0.1
 """Seconds between looks at whether to go on waiting; Windows delivers Ctrl-C only in between."""
@@ -93,16 +94,29 @@ def check_stopped() -> None:
         raise Cancelled
 
 
-def result_of(future: Future[T]) -> T:
+class Outcome(Protocol[T_co]):
+    """What a call has come to, or will: a future, or what was called in this thread."""
+
+    def done(self) -> bool:
+        """Whether the call has ended."""
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the end of the call, so many seconds at most, and return what it has raised, or ``None``."""
+
+    def result(self) -> T_co:
+        """Wait for the end of the call and return what it has returned, or raise what it has raised."""
+
+
+def result_of(outcome: Outcome[T]) -> T:
     """Return the result of a call, or raise what it raised; ``Cancelled`` once this thread is stopped."""
-    while not future.done():
+    while not outcome.done():
         check_stopped()
         with suppress(TimeoutError):  # of this look alone
-            future.exception(timeout=LOOK_UP)
+            outcome.exception(timeout=LOOK_UP)
     try:
-        return future.result()
+        return outcome.result()
     finally:
-        del future  # what it raised holds this frame
+        del outcome  # what it raised holds this frame
 
 
 def until_done(futures: Collection[Future[Any]], *, or_failed: bool = False, seconds: float = inf) -> None:

@@ -13,22 +13,28 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from artifact_store.process import Process, this_process
 from artifact_store.storage.budget import DOCUMENTS_AT_ONCE, LARGE, MOST_AT_ONCE, Budget, held_by
-from artifact_store.storage.threads import Cancelled, Threads, is_interruption, is_panic, left_in_time, until_done
+from artifact_store.storage.threads import (
+    Cancelled,
+    Outcome,
+    Threads,
+    is_interruption,
+    is_panic,
+    left_in_time,
+    until_done,
+)
 
 R = TypeVar("R")
 A = TypeVar("A")
 
 
-class _Called(Future[R]):
+class _Called(Generic[R]):
     """What a call in this thread has come to; what is no error of it, such as Ctrl-C, goes its way."""
 
-    def __init__(
-        self, call: Callable[[A], R], item: A
-    ) -> None:  # without the lock of others, which is half of the time
+    def __init__(self, call: Callable[[A], R], item: A) -> None:
         self._failure: Exception | None = None
         try:
             self._found = call(item)
@@ -42,13 +48,10 @@ class _Called(Future[R]):
         del timeout
         return self._failure
 
-    def result(self, timeout: float | None = None) -> R:
-        del timeout
+    def result(self) -> R:
         if self._failure is not None:
             raise self._failure
         return self._found
-
-    __repr__ = object.__repr__
 
 
 class Workers:
@@ -103,7 +106,7 @@ class Workers:
 
     def ahead(
         self, items: Iterable[A], call: Callable[[A], R], *, at_once: int = DOCUMENTS_AT_ONCE
-    ) -> Generator[tuple[A, Future[R]], None, None]:
+    ) -> Generator[tuple[A, Outcome[R]], None, None]:
         """Yield each item, in order, with what ``call`` will return for it; some are begun before they are asked for.
 
         Those that have not begun when the iteration ends never do. With ``at_once=1`` each is called in this thread

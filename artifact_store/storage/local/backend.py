@@ -149,7 +149,7 @@ class LocalBackend(Backend):
     def write(self, key: str, data: bytes, *, when: Precondition) -> Version:
         """Write a temporary file, flush it, and give it its name in one step.
 
-        quickly.Names that were given before, to files that were put or adopted and to new folders, are flushed first.
+        Names that were given before, to files that were put or adopted and to new folders, are flushed first.
         """
         parts = parts_of_key(key)
         if not isinstance(when, IfVersion):
