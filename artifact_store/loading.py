@@ -22,7 +22,7 @@ from artifact_store.ops import resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.outage import Outage
 from artifact_store.run import Run
-from artifact_store.storage.threads import Cancelled, Outcome, result_of
+from artifact_store.storage.threads import Begun, Cancelled, result_of
 
 T = TypeVar("T")
 
@@ -89,8 +89,8 @@ def load_many(
     outage, last = Outage(), None
     batch = replace(context, staging=context.staging.shared_by_many())
     with closing(context.tasks.ahead(wanted, partial(_load, batch, load), at_once=len(wanted))) as begun:
-        for ref, outcome in begun:
-            one = done[ref] = _loaded(context, ref, outcome)
+        for ref, call in begun:
+            one = done[ref] = _loaded(context, ref, call)
             if progress is not None:
                 progress(len(done), len(wanted))
             outage.record(one.error)
@@ -112,9 +112,9 @@ def _load(context: Context, load: Callable[[Run, RunRef], T], ref: RefLike) -> t
     return resolve.use_run(context, ref, lambda manifest: (manifest, load(Run(context, manifest), ref)))
 
 
-def _loaded(context: Context, ref: RefLike, outcome: Outcome[tuple[Manifest, T]]) -> Loaded[T]:
+def _loaded(context: Context, ref: RefLike, begun: Begun[tuple[Manifest, T]]) -> Loaded[T]:
     try:
-        manifest, value = result_of(outcome)
+        manifest, value = result_of(begun)
     except Cancelled:
         raise
     except Exception as error:  # noqa: BLE001 -- of a codec that is not ours, too: one broken model stops no other

@@ -87,7 +87,7 @@ NEVER_AT_IMPORT = {
 OWNERS = {
     "aiobotocore": {"storage/s3fs/session.py"},
     "botocore": {
-        "storage/s3fs/calls.py",  # the handler that costs s3fs a round trip
+        "storage/s3fs/client.py",  # the handler that costs s3fs a round trip
         "storage/obstore/aws.py",  # the credentials chain, which obstore has none of
     },
     "catboost": {"codecs/catboost/model.py"},

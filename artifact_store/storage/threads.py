@@ -94,8 +94,8 @@ def check_stopped() -> None:
         raise Cancelled
 
 
-class Outcome(Protocol[T_co]):
-    """What a call has come to, or will: a future, or what was called in this thread."""
+class Begun(Protocol[T_co]):
+    """A call that has begun, and may have ended: a future, or what was called in this thread."""
 
     def done(self) -> bool:
         """Whether the call has ended."""
@@ -107,16 +107,16 @@ class Outcome(Protocol[T_co]):
         """Wait for the end of the call and return what it has returned, or raise what it has raised."""
 
 
-def result_of(outcome: Outcome[T]) -> T:
+def result_of(begun: Begun[T]) -> T:
     """Return the result of a call, or raise what it raised; ``Cancelled`` once this thread is stopped."""
-    while not outcome.done():
+    while not begun.done():
         check_stopped()
         with suppress(TimeoutError):  # of this look alone
-            outcome.exception(timeout=LOOK_UP)
+            begun.exception(timeout=LOOK_UP)
     try:
-        return outcome.result()
+        return begun.result()
     finally:
-        del outcome  # what it raised holds this frame
+        del begun  # what it raised holds this frame
 
 
 def until_done(futures: Collection[Future[Any]], *, or_failed: bool = False, seconds: float = inf) -> None:

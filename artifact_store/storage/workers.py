@@ -18,8 +18,8 @@ from typing import Any, Generic, TypeVar
 from artifact_store.process import Process, this_process
 from artifact_store.storage.budget import DOCUMENTS_AT_ONCE, LARGE, MOST_AT_ONCE, Budget, held_by
 from artifact_store.storage.threads import (
+    Begun,
     Cancelled,
-    Outcome,
     Threads,
     is_interruption,
     is_panic,
@@ -106,7 +106,7 @@ class Workers:
 
     def ahead(
         self, items: Iterable[A], call: Callable[[A], R], *, at_once: int = DOCUMENTS_AT_ONCE
-    ) -> Generator[tuple[A, Outcome[R]], None, None]:
+    ) -> Generator[tuple[A, Begun[R]], None, None]:
         """Yield each item, in order, with what ``call`` will return for it; some are begun before they are asked for.
 
         Those that have not begun when the iteration ends never do. With ``at_once=1`` each is called in this thread

@@ -104,7 +104,8 @@ HARMLESS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "not given": {"key": None, "headers": None, "zzz": {}},
     "a switch": {"zzz": True},
-    "place": {"endpoint_url": "https://s3.example.com:9000/x", "region": "eu-north-1", "profile": "work", "anon": True},
+    "place": {"endpoint_url": "https://s3.example.com:9000/x", "region": "eu-north-1", "profile": "work"},
+    "nobody": {"anon": True},
     "client": {"client_kwargs": {"region_name": "eu-north-1", "verify": "/etc/ca.pem", "use_ssl": True}},
     "times": {"config_kwargs": {"connect_timeout": 2, "read_timeout": 1.5, "retries": {"max_attempts": 3}}},
     "signing": {"config_kwargs": {"signature_version": "s3v4", "s3": {"addressing_style": "path"}}},
@@ -156,7 +157,18 @@ def a_filesystem(options: dict[str, Any]) -> Any:
 def an_s3_filesystem(options: dict[str, Any]) -> Any:
     if sys.platform == "win32":  # where s3fs is not installed for the tests
         pytest.importorskip("aiobotocore")
+    below = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"} & set(
+        options.get("client_kwargs") or ()
+    )
+    if below or any(options.get(name) for name in ("key", "username", "secret", "password", "token")):
+        options = {**options, **whole(options)}
     return S3fsBackend(Recipe(S3, {"endpoint_url": "http://127.0.0.1:1", **options}), "bucket/x")
+
+
+def whole(options: dict[str, Any]) -> dict[str, str]:
+    """Return what a key needs to be one: half of it is refused."""
+    key = {} if "username" in options else {"key": options.get("key", "K")}
+    return key if "password" in options else {**key, "secret": options.get("secret", "S")}
 
 
 HOLDERS = [the_options, a_recipe, a_filesystem, an_s3_filesystem]
@@ -186,7 +198,8 @@ def test_nor_is_it_pickled_or_copied_deeply(holder: Callable[..., Any], carry: C
 
 @held
 def test_what_holds_harmless_options_is_pickled(holder: Callable[..., Any]) -> None:
-    for case in each(HARMLESS):
+    of_google = {name for name, options in HARMLESS.items() if "token" in options}  # what S3 takes for a secret
+    for case in each(HARMLESS.keys() - of_google if holder is an_s3_filesystem else HARMLESS):
         with case as name:
             made = holder(HARMLESS[name])
             assert type(pickle.loads(pickle.dumps(made))) is type(made)

@@ -51,8 +51,9 @@ from artifact_store.storage.places import AWS, bucket, server
 from artifact_store.storage.redaction import without_credentials
 from artifact_store.storage.s3_options import checked_for_s3fs
 from artifact_store.storage.s3fs.answers import check_page, length_of, next_place
-from artifact_store.storage.s3fs.calls import TRIES, Body, Calls, NotModified, Pulse, client_settings
+from artifact_store.storage.s3fs.calls import TRIES, Body, Calls, NotModified, Pulse
 from artifact_store.storage.s3fs.checks import bucket_traits, listed_uploads
+from artifact_store.storage.s3fs.client import client_settings
 from artifact_store.storage.s3fs.recipe import S3Recipe
 from artifact_store.storage.s3fs.upload import Upload, cut
 from artifact_store.wording import brief

@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from json import JSONDecodeError
+from math import inf
 from typing import Any, TypeVar
 
 from artifact_store.errors import (
@@ -30,9 +31,9 @@ from artifact_store.errors import (
 from artifact_store.storage.fsspec.errors import NOT_MODIFIED, status_of, translate_fsspec_error
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.option_secrets import Noted, Secrets
-from artifact_store.storage.parts import SINGLE
 from artifact_store.storage.patience import Patience, Share, Silence, Watch
 from artifact_store.storage.redaction import redact
+from artifact_store.storage.s3fs.client import CONNECT_WITHIN, tune
 from artifact_store.storage.s3fs.recipe import S3Recipe
 from artifact_store.storage.threads import LOOK_UP, check_stopped
 
@@ -43,12 +44,11 @@ TRIES = 3
 _PAUSE = 0.1
 _PIECE = 256 << 10
 _TAKEN = 1 << 20  # at once from a body that is read while it is used
-_CONNECTIONS = 64
-_CONNECT_WITHIN = 5.0
+_CLIENT_WITHIN = 30.0
+"""Seconds for what comes before the first request, if the timeout is shorter: botocore's tables, and credentials."""
 _UNKNOWN = re.compile(r"^AioSession\S* got an unexpected keyword argument '(\w+)'")
 _CHECKSUM = "CRC32"  # what botocore sends with each upload by itself
 _CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "XXHASH3", "XXHASH64", "XXHASH128")
-_WORTH_ASKING = 1 << 20  # bytes from which asking the server first (Expect) costs less than sending in vain
 
 
 class NotModified(Exception):
@@ -101,6 +101,7 @@ class Calls:
         self.patience = patience
         _asked_checksum((recipe.options.given.get("s3_additional_kwargs") or {}).get("ChecksumAlgorithm"))
         self._noted = Noted()
+        self._is_asked, self._client_made_at = False, -inf
         self._tuned: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def pulse_of(self, size: int, share: Share) -> Pulse:
@@ -114,6 +115,7 @@ class Calls:
         except BaseException:
             coroutine.close()
             raise
+        self._is_asked = True
         return asyncio.run_coroutine_threadsafe(coroutine, loop)
 
     def wait(self, future: concurrent.futures.Future[T], pulse: Pulse, attempt: Attempt, *, finish: bool = False) -> T:
@@ -123,12 +125,14 @@ class Calls:
         wait for its outcome.
         """
         still = self.patience.timeout
-        pulse.beat()  # the time that our own caller took is not the server's
+        pulse.beat()  # the time that our own caller took is not the server's, nor is that for a client
         try:
             while not future.done():
                 check_stopped()
                 still = self.patience.timeout if pulse.seconds is None else pulse.seconds()
-                left = pulse.at + still - time.monotonic()
+                if self._is_asked and self._client_made_at == -inf:
+                    still = max(still, _CLIENT_WITHIN)
+                left = max(pulse.at, self._client_made_at) + still - time.monotonic()
                 if left <= 0:
                     future.cancel()
                     break
@@ -251,6 +255,8 @@ class Calls:
 
         Meanwhile the server is asked now and then what is at ``place``: if it is silent, the call is over.
         """
+        made = partial(self.translated, partial(self._client, None), attempt)
+        await self.repeated(made)  # in a time of its own
         size, begun, sending = body.getbuffer().nbytes, time.monotonic(), asyncio.ensure_future(call())
         silence = Silence(attempt)
         try:
@@ -302,12 +308,12 @@ class Calls:
 
     def close(self) -> None:
         """Close the connections of this process."""
-        filesystem = self.recipe.forget()
+        filesystem, self._client_made_at = self.recipe.forget(), -inf
         creator = getattr(filesystem, "_s3creator", None)
         if filesystem is None or creator is None:
             return
         future = asyncio.run_coroutine_threadsafe(creator.__aexit__(None, None, None), filesystem.loop)
-        concurrent.futures.wait([future], timeout=_CONNECT_WITHIN)
+        concurrent.futures.wait([future], timeout=CONNECT_WITHIN)
 
     def _secrets(self) -> Secrets:
         return Secrets((*self.recipe.secrets, *self._noted.secrets))
@@ -327,45 +333,13 @@ class Calls:
             )
         if failure:
             raise InvalidOption(f"{self.url}: the storage options do not make an S3 client: {failure}")
+        if self._client_made_at == -inf:
+            self._client_made_at = time.monotonic()
         client = await filesystem.get_s3(bucket)
         if client not in self._tuned:
-            _ask_first_only_for_large_bodies(client)
-            client.meta.events.register("before-send.s3", partial(_note_token, self._noted))
-            client.meta.events.register("before-call.s3.HeadBucket", _ask_for_no_region_again)
+            tune(client, self._noted)
             self._tuned.add(client)
         return client, filesystem
-
-
-def _note_token(noted: Noted, request: Any, **_: object) -> None:
-    """Remember the session token of a request as a secret: that of a profile is in no option.
-
-    The client keeps this, and s3fs keeps the client until its filesystem is gone: so it refers to neither.
-    """
-    token = request.headers.get("X-Amz-Security-Token") or b""
-    noted.note(token.decode("latin-1") if isinstance(token, bytes) else str(token))
-
-
-def _ask_for_no_region_again(context: dict[str, Any], **_: object) -> None:
-    """Let botocore take a redirect of the request that asks where a bucket is for an answer: else it asks for ever."""
-    context.setdefault("s3_redirect", {})["redirected"] = True
-
-
-def client_settings(patience: Patience, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return botocore settings under which a request is tried once, and never waits for ever.
-
-    No redirect is followed either. What the user gave stays as it is.
-    """
-    from artifact_store.storage.s3fs.session import direct_session
-
-    return {
-        "http_session_cls": direct_session(),
-        "connect_timeout": min(patience.timeout, _CONNECT_WITHIN),
-        # an answer may come late, after a body on a slow line that others share: what we wait for ends by our own rule
-        "read_timeout": patience.seconds(SINGLE, at_once=_CONNECTIONS),
-        "max_pool_connections": _CONNECTIONS,
-        "retries": {"total_max_attempts": 1, "mode": "standard"},
-        **given,
-    }
 
 
 def _asked_checksum(told: object) -> str | None:
@@ -375,16 +349,3 @@ def _asked_checksum(told: object) -> str | None:
     if not isinstance(told, str) or told.upper() not in _CHECKSUMS:
         raise InvalidOption(f"s3_additional_kwargs.ChecksumAlgorithm is one of {', '.join(_CHECKSUMS)}")
     return told.upper()
-
-
-def _ask_first_only_for_large_bodies(client: Any) -> None:
-    """Spare small uploads the round trip of ``Expect: 100-continue`` that botocore puts before each of them."""
-    from botocore.handlers import add_expect_header
-
-    def expect(model: Any, params: Mapping[str, Any], **_: object) -> None:
-        body = params.get("body")
-        if isinstance(body, io.BytesIO) and body.getbuffer().nbytes >= _WORTH_ASKING:
-            add_expect_header(model, params)
-
-    client.meta.events.unregister("before-call.s3", add_expect_header)
-    client.meta.events.register("before-call.s3", expect)

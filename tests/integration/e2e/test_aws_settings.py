@@ -386,7 +386,7 @@ def around(witness: Witness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return home
 
 
-def write_in(case: Case, engine: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def write_in(case: Case, engine: str, home: Path, monkeypatch: pytest.MonkeyPatch, *, timeout: float = 5.0) -> None:
     for name, value in case.env.items():
         monkeypatch.setenv(name, value)
     process = {"Version": 1, "AccessKeyId": "PROCESSKEY", "SecretAccessKey": "S", "SessionToken": "PROCESSTOKEN"}
@@ -400,7 +400,7 @@ def write_in(case: Case, engine: str, home: Path, monkeypatch: pytest.MonkeyPatc
     login = {"accessToken": "A", "expiresAt": "2099-01-01T00:00:00Z"}
     (home / ".aws" / "sso" / "cache" / f"{sha1(b'me').hexdigest()}.json").write_text(json.dumps(login))
     backend = open_backend(
-        "s3://artifacts/x", filesystem=None, storage_options=case.options, engine=engine, timeout=5.0
+        "s3://artifacts/x", filesystem=None, storage_options=case.options, engine=engine, timeout=timeout
     )
     try:
         backend.write("k", b"v", when=Always())
@@ -419,6 +419,17 @@ def test_both_engines_honour_a_setting(
         assert ":443" in case.seen["host"]
     seen = witness.requests[-1]
     assert {name: seen.get(name, "") for name in case.seen} == case.seen
+
+
+@pytest.mark.parametrize("engine", ["obstore", "fsspec"])
+def test_the_time_that_credentials_take_is_not_that_of_the_server(
+    engine: str, witness: Witness, around: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = around / "program"
+    program.write_text(f"sleep 1\ncat {around / 'process.json'}\n")
+    slow = Case("slow", FILES, {}, f"[default]\ncredential_process = /bin/sh {program}\n")
+    write_in(slow, engine, around, monkeypatch, timeout=0.4)
+    assert witness.requests[-1]["key"] == "PROCESSKEY"
 
 
 @pytest.mark.parametrize("engine", ["obstore", "fsspec"])
