@@ -333,6 +333,10 @@ class Untrusted(ArtifactStoreError, code="untrusted"):
     """The policy of the caller does not trust this artifact. Nothing was decoded."""
 
 
+class EndpointNotAllowed(Untrusted, code="endpoint-not-allowed"):
+    """A file that comes with a project names an endpoint that the user has not allowed yet. Nothing was sent there."""
+
+
 class RiskRefused(Untrusted, code="risk-refused"):
     """Decoding could run code, and nothing in this call allows that."""
 

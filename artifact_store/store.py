@@ -5,14 +5,15 @@ Decides the order of the steps; every step itself lives in ``core``, ``storage``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from artifact_store.bulk.spec import Given, Spec
+from artifact_store.clearing import Clearing
 from artifact_store.core.documents import mapping
 from artifact_store.core.files import Digest
 from artifact_store.core.manifest import Manifest
@@ -27,10 +28,8 @@ from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.moving import Moving
-from artifact_store.ops import delete, gc, opening, pointer_trust, promote, prune, resolve, verify
+from artifact_store.ops import pointer_trust, promote, resolve, verify
 from artifact_store.ops.keypairs import PublicKey, Signer
-from artifact_store.ops.plan import Plan
-from artifact_store.ops.prune import GRACE
 from artifact_store.reader import Reader
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
@@ -41,7 +40,7 @@ from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
 
 
-class ArtifactStore(Reader, Moving):
+class ArtifactStore(Reader, Moving, Clearing):
     """Save trained models under a folder or a bucket, and load exactly what was saved.
 
     ``url`` is a folder, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``memory://name`` or anything that fsspec
@@ -110,6 +109,23 @@ class ArtifactStore(Reader, Moving):
         if isinstance(opened, ArtifactStoreError):
             raise opened
         super().__init__(*opened)
+
+    @classmethod
+    def from_config(cls, name: str | None = None, **options: Any) -> Self:
+        """Return a store by its name in ``artifact_store.toml``: of the project, or of the user.
+
+        Without a name it is the one of ``ARTIFACT_STORE_URL``, else the ``default`` of the project, else that of the
+        user, else the only one there is. ``options`` are those of the class, and come before what is written
+        (docs/configuration.md).
+
+        Raises:
+            InvalidOption: no file names this store, or a file means nothing.
+            EndpointNotAllowed: the project's file names an endpoint that the user has not allowed.
+        """
+        from artifact_store.configuration.named import opened_by
+
+        options = Unshown(options)
+        return cls(**opened_by(name, options))
 
     @classmethod
     def open_legacy(cls, path: str | Path, *, registry: CodecRegistry | None = None, **options: Any) -> Self:
@@ -284,68 +300,6 @@ class ArtifactStore(Reader, Moving):
         seen = resolve.published_pointer(self._context, RunRef.parse(ref))
         return promote.retire(self._context, seen, self._context.publish_info(reason))
 
-    # ------------------------------------------------------------ delete and clear
-
-    def delete(self, run: Run | RefLike, *, reason: str = "") -> Plan:
-        """Return the plan to delete one run, which is named by its full id.
-
-        Applied, it hides the run from every reader; its files stay until ``gc`` sweeps them after the grace period,
-        and :meth:`undelete` brings it back until then. Its id is never used again.
-
-        Raises:
-            RunNotFound, RunDeleted: it is not there (any more).
-            RunInUse: an alias names it; promote another run there first, or retire the alias.
-        """
-        return prune.plan_delete(self._context, *self._named(run, "delete"), reason=reason)
-
-    def undelete(self, ref: Run | RefLike) -> Run:
-        """Bring back a deleted run, and return it. One that was not deleted is returned as it is.
-
-        Raises:
-            RunNotFound: no such run was ever committed.
-            RunDeleted: its files are gone.
-            OutcomeUnknown: it may be back.
-        """
-        named = self._named(ref, "undelete")
-        opening.ensure_open_existing(self._context)
-        return Run(self._context, delete.undelete(self._context, *named))
-
-    def prune(
-        self,
-        key: KeyLike | None = None,
-        *,
-        keep_last: int | None = None,
-        keep_best: Sequence[object] | prune.Best | None = None,
-        older_than: timedelta | datetime | None = None,
-        grace: timedelta = GRACE,
-        reason: str = "",
-    ) -> Plan:
-        """Return the plan to delete the runs of a model, or of each model, that no rule keeps.
-
-        A run stays if it is one of the newest ``keep_last``, one of the best by ``keep_best`` (``("sharpe", 3)``, or
-        ``("loss", 3, "min")``), or not ``older_than`` that. Always safe are what an alias names (to pin a run, promote
-        it to an alias of its own), what one named until less than ``grace`` ago, the last two runs of every alias, and
-        what a rollback would serve. The plan says of every run why it goes or stays. Of a model in which no run has the
-        metric of ``keep_best``, every run stays, and that is one of the plan's ``problems``.
-
-        Raises:
-            InvalidOption: nothing says what to keep, or a value means nothing.
-            ModelNotFound: nothing is stored of the model.
-        """
-        rules = prune.Rules(keep_last, prune.Best.of(keep_best), older_than, grace)
-        return prune.plan_prune(self._context, None if key is None else ModelKey.parse(key), rules, reason=reason)
-
-    def gc(self, *, grace: timedelta = GRACE) -> Plan:
-        """Return the plan to sweep what was deleted, and to clear what was never committed, at least ``grace`` ago.
-
-        Committed runs are never touched. The grace period has to be longer than any save takes. Nothing is planned
-        in an empty root, as a note of the plan says, and nothing is ever touched in one that is not a store.
-
-        Raises:
-            NotAStore: the root holds something else.
-        """
-        return gc.plan_gc(self._context, grace=grace)
-
     def sign(self, ref: Run | RefLike, signer: Signer | bytes, key: PublicKey | None = None) -> Run:
         """Sign a committed run: read every byte of it, compare, and store a signature beside it, create-only.
 
@@ -377,10 +331,6 @@ class ArtifactStore(Reader, Moving):
         """Return the manifest of a run of this store, and of ``key`` if one is given."""
         what = run.manifest if isinstance(run, Run) else RunRef.parse(run)
         return resolve.own(self._context, what, key=key, signed=signed)
-
-    def _named(self, run: Run | RefLike, what: str) -> tuple[ModelKey, RunId]:
-        """Return the model and the full id of a run that was committed here."""
-        return resolve.named(self._context, run.manifest if isinstance(run, Run) else RunRef.parse(run), what)
 
 
 class StoreSpec(Spec):

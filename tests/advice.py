@@ -71,7 +71,7 @@ FOLLOWED = {
     },
     "cli/files.py": {"--component --file": _COMMANDS, "--exist-ok": _GET},
     "cli/housekeeping.py": {"--keep-last --keep-best --older-than --apply": _COMMANDS},
-    "cli/program.py": {"--store": f"{_E2E}test_cli.py::test_it_asks_for_a_store"},
+    "configuration/named.py": {"--store": f"{_E2E}test_cli.py::test_it_asks_for_a_store"},
     "cli/trust.py": {"--bundle --key --signer": _COMMANDS},
     "cli/validate.py": {"--prefer": _COMMANDS},
     "reader.py": {"`artifact-store ls`": _COMMANDS},

@@ -36,10 +36,10 @@ LAYERS = (
     {"ops"},
     {"run", "draft", "save_checks", "publication", "saving", "run_provenance", "lineage"},
     {"bulk"},
-    {"legacy", "doctor", "loading", "watching"},
-    {"reader", "moving"},  # the parts of the façade that read and copy
+    {"legacy", "doctor", "loading", "watching", "configuration"},
+    {"reader", "moving", "clearing"},  # the parts of the façade that read, copy and delete
     {"store"},
-    {"backends", "cli", "testing", "__init__"},
+    {"backends", "cli", "testing", "__init__", "__main__"},
 )
 HANDLES = {
     "draft",
@@ -170,6 +170,8 @@ SHORT_VALUES = {
 """What may be repeated whole where a place or an option is refused; anything else goes through ``wording.brief``."""
 
 READS_ENVIRONMENT = {
+    "configuration/files.py": "where the user's own file is, by the conventions of the systems",
+    "configuration/named.py": "the store that the environment names, before those of the files",
     "bulk/spec.py": "the variables that a spec names, in the process that opens the store",
     "ops/repository.py": "where the user's own settings of git are, so that git gets nothing else of the environment",
     "storage/aws_settings.py": "AWS's conventions: each engine knows them only in part",
@@ -438,7 +440,7 @@ def is_public(module: str, name: str) -> bool:
 
 
 def may_import(room: str, other: str) -> bool:
-    if room == other or {room, other} <= HANDLES:
+    if room == other or {room, other} <= HANDLES or (room, other) == ("__main__", "cli"):
         return True
     return LEVEL.get(other, len(LAYERS)) < LEVEL.get(room, 0)
 

@@ -15,9 +15,7 @@ from artifact_store.cli import program
 ENGINES = ("auto", "local", "memory", "obstore", "fsspec")
 
 _STORE, _ENDPOINT, _PROFILE, _OPTION, _TIMEOUT, _MIN_RATE, _STAGING, _JSON = program.store_options()
-_ENGINE = click.Option(
-    ["--engine"], type=click.Choice(ENGINES), default="auto", show_default=True, help="The storage client."
-)
+_ENGINE = click.Option(["--engine"], type=click.Choice(ENGINES), help="The storage client; auto unless given.")
 _SIGNER = click.Option(
     ["--signer", "key"],
     type=program.HomePath(exists=True, dir_okay=False, path_type=Path),
@@ -70,6 +68,7 @@ CLEARING: Final = {
     "gc": "housekeeping.gc_command",
     "index": "index.index_command",
     "cache": "cache.cache_command",
+    "config": "config.config_command",
 }
 TRUSTING: Final = {"keygen": "trust.keygen_command", "sign": "trust.sign_command"}
 MOVING: Final = {

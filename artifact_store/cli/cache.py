@@ -12,6 +12,7 @@ import click
 from artifact_store.cli import output, program
 from artifact_store.cli.housekeeping import APPLY, parse_span, show_plan
 from artifact_store.cli.session import Command, Session, pass_session
+from artifact_store.configuration.named import Configuration
 from artifact_store.ops.cached import Cache, Cached, CacheReport
 
 _FOLDER = click.argument("folder", required=False, type=program.HomePath(file_okay=False, path_type=Path))
@@ -76,10 +77,17 @@ def cache_verify_command(session: Session, folder: Path | None) -> int:
 
 
 def _cache(session: Session, folder: Path | None) -> Cache:
-    named = folder or session.cache
+    found = {} if folder or session.cache else _configured(session)
+    named = folder or session.cache or found.get("cache")
     if named is None:
         raise click.UsageError(f"which cache? Name its folder, or set {program.CACHE}.")
-    return Cache(named, session.cache_size)
+    return Cache(named, session.cache_size or found.get("cache_size"))
+
+
+def _configured(session: Session) -> dict[str, Any]:
+    """Return what a configuration says of the store, if one is named."""
+    named = session.url or Configuration().default
+    return session.arguments() if named else {}
 
 
 def _documents(entries: list[Cached] | tuple[Cached, ...]) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ from artifact_store.storage.home import at_home
 from artifact_store.storage.patience import MIN_RATE
 
 if TYPE_CHECKING:
+    from artifact_store.ops.keypairs import Signer
     from artifact_store.store import ArtifactStore
 
 __all__ = [
@@ -48,8 +49,10 @@ __all__ = [
     "error_document",
     "exit_status",
     "finite",
+    "load_signer",
     "open_store",
     "safe",
+    "store_arguments",
     "store_options",
     "table",
 ]
@@ -173,7 +176,7 @@ def store_options() -> list[click.Option]:
             envvar=VARIABLE,
             show_envvar=True,
             metavar="URL",
-            help="A folder, s3://bucket/prefix ...",
+            help="A folder, s3://bucket/prefix ..., or a name of `artifact-store config`.",
         ),
         click.Option(["--endpoint-url"], metavar="URL", help="Of an S3 server other than Amazon's."),
         click.Option(["--profile"], metavar="NAME", help="Of the AWS configuration."),
@@ -183,18 +186,15 @@ def store_options() -> list[click.Option]:
         click.Option(
             ["--timeout"],
             type=click.FloatRange(0, min_open=True),
-            default=TIMEOUT,
-            show_default=True,
             metavar="SECONDS",
-            help="For one storage operation, its repetitions included.",
+            help=f"For one storage operation, its repetitions included; {TIMEOUT:g} unless given.",
         ),
         click.Option(
             ["--min-rate"],
             type=click.FloatRange(0, min_open=True),
-            default=MIN_RATE,
-            show_default=True,
             metavar="BYTES",
-            help="A second, beyond the timeout: what the line to the server has to make, for all that is under way.",
+            help="A second, beyond the timeout: what the line to the server has to make, for all that is under way; "
+            f"{MIN_RATE} unless given.",
         ),
         click.Option(
             ["--staging"],
@@ -214,39 +214,64 @@ def open_store(
     endpoint_url: str | None = None,
     profile: str | None = None,
     options: Sequence[str] = (),
-    timeout: float = TIMEOUT,
-    min_rate: float = MIN_RATE,
+    timeout: float | None = None,
+    min_rate: float | None = None,
     staging: Path | None = None,
 ) -> ArtifactStore:
-    """Return the store that the options name. Nothing is read or written yet.
+    """Return the store that the options name, or that a configuration names. Nothing is read or written there yet.
 
     Raises:
         InvalidOption: no store was named, or an option means nothing.
+        EndpointNotAllowed: a project's configuration names an endpoint that the user has not allowed.
     """
     from artifact_store.storage.open import opened_or_why_not
-    from artifact_store.storage.options import StorageOptions
     from artifact_store.store import ArtifactStore
 
-    given = StorageOptions.of(storage_options(options, endpoint_url=endpoint_url, profile=profile))
-    made = partial(ArtifactStore, timeout=timeout, min_rate=min_rate, staging=staging)
-    store = opened_or_why_not(partial(made, required(url), storage_options=given if given.given else None))
-    del url, endpoint_url, options  # a report of an error may show the variables of each frame
+    given = storage_options(options, endpoint_url=endpoint_url, profile=profile)
+    found = store_arguments(url, given, timeout=timeout, min_rate=min_rate, staging=staging)
+    store = opened_or_why_not(partial(ArtifactStore, **found))
+    del url, endpoint_url, options, given, found  # a report of an error may show the variables of each frame
     if isinstance(store, errors.ArtifactStoreError):
         raise store
     return store
 
 
-def required(url: str | None) -> str:
-    """Return the store that was named.
+def store_arguments(url: str | None, options: Mapping[str, Any], **given: Any) -> dict[str, Any]:
+    """Return the arguments of :class:`~artifact_store.ArtifactStore`: what is given, before what a configuration says.
+
+    ``None`` is not given. A person at a terminal is asked about an endpoint that a project's configuration names.
 
     Raises:
-        InvalidOption: no store was named.
+        InvalidOption: no store was named, or the configuration means nothing.
+        EndpointNotAllowed: a project's configuration names an endpoint that the user has not allowed.
     """
-    if not url:
-        raise errors.InvalidOption(
-            f"which store? Give --store URL, or set {VARIABLE}: a folder, s3://bucket/prefix, gs://... or az://..."
-        )
-    return url
+    from artifact_store.configuration.named import arguments
+    from artifact_store.storage.options import StorageOptions, Unshown
+
+    found = arguments(url, load_signer, ask=_ask)
+    merged = {**found.pop("storage_options", {}), **options}
+    told = {name: value for name, value in given.items() if value is not None}
+    held = {"storage_options": StorageOptions.of(merged)} if merged else {}
+    return Unshown({"timeout": TIMEOUT, **found, **told, **held})
+
+
+def _ask(question: str) -> bool | None:
+    """Ask a person; ``None`` if there is none at the terminal."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    return click.confirm(question, err=True)
+
+
+def load_signer(path: Path) -> Signer:
+    """Return the signer of a private key; its password is in the environment, or asked for."""
+    from artifact_store.ops.keypairs import Signer, read_key_file
+
+    return Signer.from_pem(path, _password(path) if b"ENCRYPTED" in read_key_file(path) else None)
+
+
+def _password(path: Path) -> str:
+    told = os.environ.get(PASSWORD)
+    return str(click.prompt(f"Password of {path}", hide_input=True, err=True)) if told is None else told
 
 
 def storage_options(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +13,10 @@ from typing import Any, Self, TypeVar
 import click
 
 from artifact_store.cli import output, program
-from artifact_store.cli.program import PASSWORD, HomePath
+from artifact_store.cli.program import HomePath
 from artifact_store.core.files import Progress
 from artifact_store.core.trust import LoadPolicy
-from artifact_store.ops.keypairs import PublicKey, Signer, read_key_file
-from artifact_store.storage.patience import MIN_RATE
+from artifact_store.ops.keypairs import PublicKey
 from artifact_store.store import ArtifactStore
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,9 +27,10 @@ class Session:
     """The options that stand before or behind any command. Its ``repr`` holds no credential."""
 
     url: str | None = field(default=None, repr=False)
-    engine: str = "auto"
-    timeout: float = program.TIMEOUT
-    min_rate: float = MIN_RATE
+    """Of the store, or its name in a configuration."""
+    engine: str | None = None
+    timeout: float | None = None
+    min_rate: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     as_json: bool = False
     key: Path | None = None
@@ -43,7 +42,7 @@ class Session:
     cache: Path | None = None
     """The folder for fetched files."""
     cache_size: str | None = None
-    offline: bool = False
+    offline: bool | None = None
 
     def store(self, bar: Bar | None = None) -> ArtifactStore:
         """Return the store, whose transfers advance the bar. Nothing is read or written yet.
@@ -52,20 +51,27 @@ class Session:
             InvalidOption: no store was named.
             NotAStore: it is a file.
         """
+        return ArtifactStore(**self.arguments(), progress=bar if self.shows_progress else None)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the store: what was given, before what a configuration says.
+
+        Raises:
+            InvalidOption: no store was named, or the configuration means nothing.
+        """
         trusted = [PublicKey.from_pem(path) for path in self.trusted]
-        return ArtifactStore(
-            program.required(self.url),
+        return program.store_arguments(
+            self.url,
+            self.options,
             policy=LoadPolicy(trusted_keys=trusted) if trusted else None,
             engine=self.engine,
-            storage_options=self.options or None,
             timeout=self.timeout,
             staging=self.staging,
             cache=self.cache,
             cache_size=self.cache_size,
-            offline=self.offline,
+            offline=self.offline or None,
             min_rate=self.min_rate,
-            progress=bar if self.shows_progress else None,
-            signer=None if self.key is None else load_signer(self.key),
+            signer=None if self.key is None else program.load_signer(self.key),
         )
 
     def answer(self, document: Mapping[str, Any], lines: Iterable[str]) -> None:
@@ -99,16 +105,6 @@ class Session:
     def bar(self, label: str) -> Bar:
         """Return a bar that is shown if a person looks at it."""
         return Bar(label, hidden=not self.shows_progress)
-
-
-def load_signer(path: Path) -> Signer:
-    """Return the signer of a private key; its password is in the environment, or asked for."""
-    return Signer.from_pem(path, _password(path) if b"ENCRYPTED" in read_key_file(path) else None)
-
-
-def _password(path: Path) -> str:
-    told = os.environ.get(PASSWORD)
-    return str(click.prompt(f"Password of {path}", hide_input=True, err=True)) if told is None else told
 
 
 class Command(click.Command):

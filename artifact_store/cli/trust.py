@@ -10,7 +10,7 @@ import click
 from artifact_store import private_files
 from artifact_store.cli import output, program
 from artifact_store.cli.program import PASSWORD
-from artifact_store.cli.session import Command, Session, load_signer, pass_session
+from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.errors import InvalidOption
 from artifact_store.ops.keypairs import PublicKey, generate
@@ -77,7 +77,7 @@ def sign_command(session: Session, ref: str, key: Path | None, bundle: Path | No
         raise click.UsageError("with which key? Give --key FILE, or --signer FILE before the command.")
     with session.store() as store:
         if bundle is None:
-            signer = load_signer(key)
+            signer = program.load_signer(key)
             run, key_id = store.sign(ref, signer), signer.key_id
         else:
             public = PublicKey.from_pem(key)

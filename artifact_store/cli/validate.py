@@ -65,7 +65,7 @@ def validate_command(
 
 def _opened(session: Session) -> ArtifactStore:
     """Return the store, or the old tree that lies where it should be."""
-    place = parse_url(program.required(session.url))
+    place = parse_url(session.arguments()["url"])
     old = old_models(place.prefix) if place.scheme == LOCAL else None
     if old is None:
         return session.store()
