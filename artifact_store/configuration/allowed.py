@@ -49,12 +49,13 @@ class Endpoint:
         """
         if self.is_allowed:
             return
-        what = f"{self.file} has the store {self.store} at {self.url} reached through {self.endpoint}"
-        if ask is not None and ask(f"{what}. Let your credentials sign requests to it?"):
+        through = f", reached through {self.endpoint}" if self.endpoint != self.url else ""
+        what = f"{self.file}, which comes with the project, has the store {self.store} at {self.url}{through}"
+        if ask is not None and ask(f"{what}. Send your models and requests with your credentials there?"):
             self.allow()
             return
         raise EndpointNotAllowed(
-            f"{what}, and your credentials would sign requests to it. If you trust it, run once: artifact-store config "
+            f"{what}, and you have not allowed that. If you trust it, run once: artifact-store config "
             f"allow {self.store}"
         )
 

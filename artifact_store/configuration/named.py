@@ -98,9 +98,11 @@ class Configuration:
         told = found.get("endpoint_url")
         if told is not None and told.file is not None and told.file.project:
             return Endpoint(told.file.path, name, url.value, told.value)
-        if url.file is not None and url.file.project and "://" in url.value and not url.value.startswith(_SAFE):
-            return Endpoint(url.file.path, name, url.value, url.value)
-        return None
+        if url.file is None or not url.file.project:
+            return None
+        own = {file.stores[name].get("url", url.value) for file in self.files if name in file.stores}
+        is_far = "://" in url.value and not url.value.startswith(_SAFE)
+        return Endpoint(url.file.path, name, url.value, url.value) if is_far or own != {url.value} else None
 
     def arguments(
         self, name: str, load_signer: LoadSigner, *, ask: Callable[[str], bool | None] | None = None
@@ -172,10 +174,15 @@ def opened_by(name: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidOption, EndpointNotAllowed: as :func:`arguments`.
     """
-    configured = Configuration().arguments if name is not None else arguments
-    told = os.environ.get(URL) if name is None else name
-    found = configured(told, lambda path: Signer.from_pem(path, os.environ.get(PASSWORD)))
+
+    def load_signer(path: Path) -> Signer:
+        return Signer.from_pem(path, os.environ.get(PASSWORD))
+
     given = Unshown(given)
+    if name is None:
+        found = arguments(os.environ.get(URL), load_signer)
+    else:
+        found = Configuration().arguments(name, load_signer)
     options = StorageOptions.of(given.pop("storage_options", None))
     merged = Unshown({**found.pop("storage_options", {}), **options.given})
     return Unshown({**found, **given, **({"storage_options": StorageOptions(merged)} if merged else {})})

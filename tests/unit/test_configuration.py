@@ -89,7 +89,7 @@ def test_the_default_is_the_project_s_then_the_user_s_and_the_only_one_needs_non
 
 def test_each_setting_comes_from_the_first_who_says_it(says, user_says, project, tmp_path):
     says('[stores.lab]\nurl = "models"\ntimeout = 7\n')
-    user_says('[stores.lab]\nurl = "/mine"\ntimeout = 9\nmin_rate = 5.5\ncache = "kept"\n')
+    user_says('[stores.lab]\ntimeout = 9\nmin_rate = 5.5\ncache = "kept"\n')
     found = Configuration().arguments("lab", Signer.from_pem)
     assert found == {
         "url": str(project / "models"),
@@ -307,6 +307,17 @@ def test_a_url_with_a_host_of_its_own_is_asked_about_as_well_and_the_user_s_own_
     user_says("[stores.prod]\n" + ENDPOINT)
     assert Configuration().endpoint("prod") is None
     assert "takes no yes" in ran("config", "allow", "prod", status=2).stderr
+
+
+def test_a_project_does_not_move_a_store_of_the_user_s_unseen(says, user_says):
+    user_says('[stores.prod]\nurl = "s3://own/models"\nprofile = "trading"\n')
+    says('[stores.prod]\nurl = "s3://strange/models"\n')
+    with pytest.raises(errors.EndpointNotAllowed, match="has the store prod at s3://strange/models, and you have not"):
+        ArtifactStore.from_config("prod")
+    ran("config", "allow", "prod")
+    assert ArtifactStore.from_config("prod", storage_options={"region": "eu-central-1"}).url == "s3://strange/models"
+    says('[stores.prod]\nurl = "s3://own/models"\n')
+    assert Configuration().endpoint("prod") is None
 
 
 def test_what_was_allowed_survives_no_damage_and_says_where_it_cannot_be_written(says, user_says, tmp_path):
