@@ -7,6 +7,12 @@ The only room that reads environment variables and writes to the terminal. What 
 
 def main() -> None:
     """Run the command line with the arguments of this process, and exit."""
+    import os
+
     from artifact_store.cli.app import app
 
+    if "_ARTIFACT_STORE_COMPLETE" in os.environ:
+        from artifact_store.cli.completing import register
+
+        register()
     app()

@@ -69,6 +69,7 @@ CLEARING: Final = {
     "index": "index.index_command",
     "cache": "cache.cache_command",
     "config": "config.config_command",
+    "completion": "completion.completion_command",
 }
 TRUSTING: Final = {"keygen": "trust.keygen_command", "sign": "trust.sign_command"}
 MOVING: Final = {

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output, program
+from artifact_store.cli.completing import RefName
 from artifact_store.cli.session import Command, Session, bulk_options, check_root, pass_session
 from artifact_store.cli.validate import predictions_document, problem_lines, problems_document, verdict_status
 from artifact_store.errors import ModelNotFound, SignatureInvalid, SignatureMissing, Untrusted, UntrustedKey
@@ -18,7 +19,7 @@ from artifact_store.ops.verify import Report, RunReport
 
 
 @click.command("verify", cls=Command, short_help="Compare every stored byte.")
-@click.argument("ref", required=False)
+@click.argument("ref", type=RefName(), required=False)
 @click.option("--predict", is_flag=True, help="Also repeat the golden predictions.")
 @click.option(
     "--keys",

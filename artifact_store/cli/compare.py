@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output, program
+from artifact_store.cli.completing import RefName
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.ops.diff import Difference, Section
 
@@ -17,8 +18,8 @@ _TITLES = {"training_config": "training"}
 
 
 @click.command("diff", cls=Command, short_help="Say in what two runs differ.")
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", type=RefName())
+@click.argument("b", type=RefName())
 @click.option("--exit-code", is_flag=True, help="End with status 1 if they differ.")
 @pass_session
 def diff_command(session: Session, a: str, b: str, *, exit_code: bool) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from artifact_store.cli import output, program
+from artifact_store.cli.completing import RefName
 from artifact_store.cli.legacy import export_old_form
 from artifact_store.cli.session import Command, Session, bulk_options, pass_session
 from artifact_store.storage.archive import ARCHIVE
@@ -53,7 +54,7 @@ def _aliases(names: Sequence[str], *, no_aliases: bool) -> list[str] | None:
 @click.command("cp", cls=Command, short_help="Copy runs to another store.")
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
-@click.argument("refs", nargs=-1, metavar="[REF]...")
+@click.argument("refs", type=RefName(), nargs=-1, metavar="[REF]...")
 @copy_options
 @pass_session
 def cp_command(session: Session, /, *, source: str, target: str, refs: tuple[str, ...], **options: Any) -> int:
@@ -75,7 +76,7 @@ def cp_command(session: Session, /, *, source: str, target: str, refs: tuple[str
 
 @click.command("import", cls=Command, short_help="Copy the runs of an exported file into a store.")
 @click.argument("file", type=program.HomePath(exists=True, dir_okay=False, path_type=Path))
-@click.argument("refs", nargs=-1, metavar="[REF]...")
+@click.argument("refs", type=RefName(), nargs=-1, metavar="[REF]...")
 @copy_options
 @pass_session
 def import_command(session: Session, /, *, file: Path, refs: tuple[str, ...], **options: Any) -> int:
@@ -95,7 +96,7 @@ def _answered(session: Session, report: Copies) -> int:
 
 
 @click.command("export", cls=Command, short_help="Write runs into one file, or one in the old form.")
-@click.argument("refs", nargs=-1, required=True, metavar="REF...")
+@click.argument("refs", type=RefName(), nargs=-1, required=True, metavar="REF...")
 @click.argument("destination", type=program.HomePath(path_type=Path), metavar="FILE")
 @click.option("--alias", "aliases", multiple=True, metavar="NAME", help="Write these aliases only, of each model.")
 @click.option("--no-aliases", is_flag=True, help="Write runs alone.")

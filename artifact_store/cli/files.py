@@ -13,6 +13,7 @@ import click
 from artifact_store import private_files
 from artifact_store.canonical import parse_json
 from artifact_store.cli import output, program
+from artifact_store.cli.completing import ModelName, RefName
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.cli.show import environment_lines, publish_document
 from artifact_store.core.manifest import MAX_MANIFEST
@@ -26,7 +27,7 @@ from artifact_store.wording import brief
 
 
 @click.command("get", cls=Command, short_help="Download a run, a component or a file.")
-@click.argument("ref")
+@click.argument("ref", type=RefName())
 @click.argument("dest", type=program.HomePath())
 @click.option("--component", metavar="NAME", help="Only the files of this component.")
 @click.option("--file", "files", multiple=True, metavar="NAME", help="Only this file; may be repeated.")
@@ -113,7 +114,7 @@ def _numbers(context: click.Context, option: click.Parameter, values: Sequence[s
 
 
 @click.command("put", cls=Command, short_help="Save files as a run, and publish it.")
-@click.argument("key")
+@click.argument("key", type=ModelName())
 @click.argument("files", nargs=-1, required=True, type=program.HomePath(exists=True, path_type=Path), metavar="FILE...")
 @click.option("--run-id", metavar="ID", help="Such as 20240816_142301_mine; one is made unless given.")
 @click.option("--alias", default=LATEST, show_default=True, help="Publish it under this name.")

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output, program
+from artifact_store.cli.completing import ModelName, RefName
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.cli.validate import problems_document
 from artifact_store.ops.plan import AppliedStep, Plan, PlanResult, PlanStep
@@ -52,7 +53,7 @@ _REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded wi
 
 
 @click.command("delete", cls=Command, short_help="Hide a run; gc removes it later.")
-@click.argument("ref")
+@click.argument("ref", type=RefName())
 @_REASON
 @APPLY
 @pass_session
@@ -66,7 +67,7 @@ def delete_command(session: Session, ref: str, reason: str, *, apply: bool) -> i
 
 
 @click.command("undelete", cls=Command, short_help="Bring back a run that was deleted.")
-@click.argument("ref")
+@click.argument("ref", type=RefName())
 @pass_session
 def undelete_command(session: Session, ref: str) -> None:
     """Bring back the run that REF names by its full id, as long as its files are there. It asks for no --apply."""
@@ -77,7 +78,7 @@ def undelete_command(session: Session, ref: str) -> None:
 
 
 @click.command("prune", cls=Command, short_help="Delete old runs, all but those to keep.")
-@click.argument("key", required=False)
+@click.argument("key", type=ModelName(), required=False)
 @click.option("--keep-last", type=click.IntRange(min=0), metavar="N", help="Keep the newest N of each model.")
 @click.option("--keep-best", callback=_best, metavar="METRIC:N[:min|max]", help="Keep the best N by a metric.")
 @click.option("--older-than", callback=parse_span, metavar="SPAN", help="Delete nothing younger, such as 30d.")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output
+from artifact_store.cli.completing import RefName
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.cli.show import publish_document
 from artifact_store.core.pointer import Pointer
@@ -17,7 +18,7 @@ _REASON = click.option("--reason", default="", metavar="TEXT", help="Recorded in
 
 
 @click.command("promote", cls=Command, short_help="Publish a run under an alias.")
-@click.argument("ref")
+@click.argument("ref", type=RefName())
 @click.argument("alias")
 @_REASON
 @click.option("--expect", metavar="RUN_ID|SEQ", help="Only if this is published now; 0: if nothing ever was.")
@@ -36,7 +37,7 @@ def promote_command(session: Session, ref: str, alias: str, reason: str, expect:
 
 
 @click.command("rollback", cls=Command, short_help="Publish the run before again.")
-@click.argument("ref")
+@click.argument("ref", type=RefName())
 @click.option("--to", metavar="RUN_ID", help="Another run than the one that served before.")
 @_REASON
 @pass_session
@@ -48,7 +49,7 @@ def rollback_command(session: Session, ref: str, to: str | None, reason: str) ->
 
 
 @click.command("retire", cls=Command, short_help="Unpublish: let an alias name no run.")
-@click.argument("ref")
+@click.argument("ref", type=RefName())
 @_REASON
 @pass_session
 def retire_command(session: Session, ref: str, reason: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output
+from artifact_store.cli.completing import ModelName, RefName
 from artifact_store.cli.session import Command, Session, check_root, pass_session
 from artifact_store.core.documents import plain, write_time
 from artifact_store.core.names import ModelKey
@@ -30,7 +31,7 @@ _GAP = 2
 
 
 @click.command("ls", cls=Command, short_help="List models, or the runs of one.")
-@click.argument("key", required=False)
+@click.argument("key", type=ModelName(), required=False)
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many runs, the first ones.")
 @click.option("--where", multiple=True, metavar="TEXT", help="Only such runs: 'sharpe > 1.2', 'tags.fold = 7'.")
 @click.option("--order-by", metavar="NAME", help="By a metric, or created_at; -NAME for the largest first.")
@@ -167,7 +168,7 @@ def aliases_of(run: Run, pointers: Mapping[str, Pointer]) -> list[str]:
 
 
 @click.command("show", cls=Command, short_help="Tell all about a run.")
-@click.argument("ref")
+@click.argument("ref", type=RefName())
 @pass_session
 def show_command(session: Session, ref: str) -> None:
     """Tell all about the run that REF names: its components, files, features, metrics and where it was made.
@@ -322,7 +323,7 @@ def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 @click.command("history", cls=Command, short_help="List every publish of an alias.")
-@click.argument("ref")
+@click.argument("ref", type=RefName())
 @pass_session
 def history_command(session: Session, ref: str) -> None:
     """List everything that an alias ever named, oldest first; the last line is in force. REF as for show.

@@ -9,6 +9,7 @@ import click
 
 from artifact_store import private_files
 from artifact_store.cli import output, program
+from artifact_store.cli.completing import RefName
 from artifact_store.cli.program import PASSWORD
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.core.statement import MAX_BUNDLE
@@ -53,7 +54,7 @@ def _new_password() -> str:
 
 
 @click.command("sign", cls=Command, short_help="Sign a run with a private key.")
-@click.argument("ref")
+@click.argument("ref", type=RefName())
 @click.option(
     "--key",
     type=program.HomePath(exists=True, dir_okay=False, path_type=Path),

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from artifact_store.cli import output, program
+from artifact_store.cli.completing import RefName
 from artifact_store.cli.session import Command, Session, bulk_options, check_root, pass_session
 from artifact_store.core.compatibility import Compatibility
 from artifact_store.core.references import has_selector
@@ -24,7 +25,7 @@ from artifact_store.store import ArtifactStore
 
 
 @click.command("validate", cls=Command, short_help="Load every model, repeat its predictions.")
-@click.argument("ref", required=False)
+@click.argument("ref", type=RefName(), required=False)
 @click.option(
     "--prefer", multiple=True, metavar="ALIAS", help="Take this alias first; may be repeated.  [best_wf, then latest]"
 )

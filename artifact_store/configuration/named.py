@@ -24,7 +24,7 @@ URL: Final = "ARTIFACT_STORE_URL"
 """The environment variable that names a store, by its name or its URL, where no argument does."""
 PASSWORD: Final = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a variable
 """The environment variable that has the password of a private key."""
-LoadSigner = Callable[[Path], Signer]
+LoadSigner = Callable[[Path], Signer | None]
 _OPTIONS: Final = ("endpoint_url", "region", "profile")
 """Settings that are storage options."""
 _SAFE: Final = ("s3://", "s3a://", "gs://", "gcs://", "memory://")
