@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from artifact_store.core.names import KeyLike, ModelKey, RunId
@@ -11,6 +11,7 @@ from artifact_store.ops import delete, gc, opening, prune, resolve
 from artifact_store.ops.context import Context
 from artifact_store.ops.plan import Plan
 from artifact_store.ops.prune import GRACE
+from artifact_store.ops.usage import ModelUsage, Sized, measure
 from artifact_store.run import Run
 
 
@@ -18,6 +19,7 @@ class Clearing:
     """What removes runs from this store: each call returns a plan, which does nothing before it is applied."""
 
     _context: Context
+    runs: Callable[..., Iterable[Sized]]
 
     def delete(self, run: Run | RefLike, *, reason: str = "") -> Plan:
         """Return the plan to delete one run, which is named by its full id.
@@ -78,6 +80,18 @@ class Clearing:
             NotAStore: the root holds something else.
         """
         return gc.plan_gc(self._context, grace=grace)
+
+    def usage(self, key: KeyLike | None = None) -> list[ModelUsage]:
+        """Return how much room each model takes, in order, and with ``key=None`` last what belongs to no model.
+
+        Lists the runs, as :meth:`runs` does, and every object. What cannot be read counts as stored and as no run.
+
+        Raises:
+            NotAStore: there is something else here.
+        """
+        model = None if key is None else ModelKey.parse(key)
+        opening.check_store(self._context.records)
+        return measure(self._context, self.runs(model), model)
 
     def _named(self, run: Run | RefLike, what: str) -> tuple[ModelKey, RunId]:
         """Return the model and the full id of a run that was committed here."""

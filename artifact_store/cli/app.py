@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -51,6 +52,8 @@ LOOKING: Final = {
     "ls": "show.ls_command",
     "show": "show.show_command",
     "history": "show.history_command",
+    "watch": "watch.watch_command",
+    "du": "usage.du_command",
     "diff": "compare.diff_command",
     "verify": "check.verify_command",
     "validate": "validate.validate_command",
@@ -122,3 +125,6 @@ def app(
     context.with_resource(warnings.catch_warnings())
     warnings.simplefilter("always", OfflineWarning)
     warnings.showwarning = context.obj.tell
+    context.with_resource(context.obj.heard())
+    if os.environ.get("NO_COLOR"):
+        context.color = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,16 @@ def get_command(
 ) -> None:
     """Download the run that REF names to DEST, a new or empty folder; every file is compared with the manifest.
 
-    With a single --file, DEST may also be the name of the new file. Nothing is decoded.
+    With a single --file, DEST may also be the name of the new file, or - for stdout, to which nothing is written before
+    every byte was compared. Nothing is decoded.
     """
     if component is not None and files:
         raise click.UsageError("give either --component or --file, not both.")
     if exist_ok and (component is not None or files):
         raise click.UsageError("--exist-ok is for a whole run: leave out --component and --file.")
+    if dest == "-":
+        _print(session, ref, files)
+        return
     with session.bar("Downloading") as bar, session.store(bar) as store:
         run = store.get(ref)
         names = list(run.manifest.component(component).files if component is not None else files)
@@ -63,6 +68,15 @@ def get_command(
     verdict = run.environment_verdict
     document = {"ref": str(run.ref), "files": entries, "environment_verdict": verdict.to_json()}
     session.answer(document, [*lines, *output.fields(list(environment_lines(run)))])
+
+
+def _print(session: Session, ref: str, files: Sequence[str]) -> None:
+    if len(files) != 1 or session.as_json:
+        raise click.UsageError(
+            "- is stdout, for the bytes of one file: give one --file, and leave out what prints JSON."
+        )
+    with session.store() as store, store.get(ref).open(files[0]) as source:
+        shutil.copyfileobj(source, sys.stdout.buffer)
 
 
 def _some(run: Run, names: Sequence[str], dest: str, *, single: bool) -> list[tuple[str, Path]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -17,6 +19,7 @@ from artifact_store.cli.program import HomePath
 from artifact_store.core.files import Progress
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.ops.keypairs import PublicKey
+from artifact_store.storage.retry import LOGGER as RETRIES
 from artifact_store.store import ArtifactStore
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -96,6 +99,25 @@ class Session:
         document = {"type": type(warning).__name__, "message": str(warning), "details": details}
         person = f"{click.style('Warning:', fg='yellow')} {output.safe(str(warning))}"
         click.echo(json.dumps({"warning": document}, indent=2) if self.as_json else person, err=True)
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Tell a person on stderr, meanwhile, that a call is repeated because the storage does not answer."""
+        handler = logging.Handler()
+        handler.emit = self._say_waiting  # type: ignore[method-assign]
+        retries = logging.getLogger(RETRIES)
+        level = retries.level
+        if self.shows_progress:
+            retries.addHandler(handler)
+            retries.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            retries.removeHandler(handler)
+            retries.setLevel(level)
+
+    def _say_waiting(self, record: logging.LogRecord) -> None:
+        click.echo(f"{click.style('Waiting:', fg='yellow')} {output.safe(record.getMessage())}", err=True)
 
     @property
     def shows_progress(self) -> bool:

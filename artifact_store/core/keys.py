@@ -265,6 +265,15 @@ def run_of(key: str) -> tuple[ModelKey, RunId, str] | None:
     return None
 
 
+def model_of(key: str) -> ModelKey | None:
+    """Return which model an object is stored for, by its key; ``None`` if it belongs to none."""
+    first, *below = key.split("/")
+    below = [f"{name}/" for name in below[:-1]]
+    if below and run_in(below[0]) is None and history_in(below[0]) is None:
+        return model_in([f"{first}/", below[0]])
+    return model_in([f"{first}/"]) if "/" in key else None
+
+
 def model_in(folders: Sequence[str]) -> ModelKey | None:
     """Return the model if these folders (``type/``, ``symbol/``) below the root are those of one."""
     model_type = model_type_in(folders[0])

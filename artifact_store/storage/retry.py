@@ -6,15 +6,21 @@ This is above every engine: what an engine repeats by itself, below one call, is
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from artifact_store.errors import Unavailable
 
 T = TypeVar("T")
+
+LOGGER: Final = "artifact_store.retry"
+_SILENT: Final = 2.0
+"""Seconds after which a call that is repeated is worth to be told of."""
+log = logging.getLogger(LOGGER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,8 @@ class RetryPolicy:
 
     def tries(self) -> Iterator[int]:
         """Yield 0, 1, 2 … with a pause before each but the first, until the time is over."""
-        end = self.clock() + self.seconds
+        begun = self.clock()
+        end = begun + self.seconds
         pause = self.first
         number = 0
         while True:
@@ -39,6 +46,11 @@ class RetryPolicy:
             if self.clock() + wait >= end:
                 return
             self.sleep(wait)
+            spent = self.clock() - begun
+            level = logging.INFO if spent > _SILENT else logging.DEBUG
+            log.log(
+                level, "the storage does not answer: attempt %d after %.0f of %.0f s", number + 1, spent, self.seconds
+            )
             pause = min(pause * 2, self.longest)
 
 

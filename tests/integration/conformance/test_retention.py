@@ -712,3 +712,18 @@ def test_a_run_id_is_taken_for_ever(store):
             store.save({"n": 1}, KEY, run_id=run_id)
         store.gc(grace=NOW).apply()
     assert isinstance(store, ArtifactStore)
+
+
+# ---------------------------------------------------------------- how much room it takes
+
+
+def test_usage_counts_what_every_model_takes_and_what_belongs_to_none(store):
+    store.save({"n": 1}, KEY)
+    store.save({"n": 2}, "gru")
+    store.delete(store.save({"n": 3}, KEY, publish="never")).apply()
+    type_alone, model, *others = store.usage()
+    assert (str(type_alone.key), type_alone.runs, str(model.key), model.runs) == ("gru", 1, KEY, 1)
+    assert [usage.key for usage in others] == [None]
+    assert all(usage.stored > usage.size > 0 for usage in (type_alone, model))
+    assert sum(usage.stored for usage in store.usage()) == sum(entry.size for entry in backend(store).list(""))
+    assert store.usage(KEY) == [model]

@@ -154,7 +154,7 @@ class TestLooking:
         assert len(cli.json("ls", KEY)["runs"][0]["metrics"]) == 20
 
     def test_ls_of_an_empty_store_says_so(self, cli: Cli) -> None:
-        assert cli("ls").stdout == f"No models in {cli.url} yet.\n"
+        assert cli("ls").stdout == f"No store is in {cli.url} yet.\n"
         assert cli.json("ls")["models"] == []
 
     def test_ls_goes_on_where_something_is_broken_and_tells_of_it(self, filled: Cli) -> None:

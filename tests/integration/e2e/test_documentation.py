@@ -65,7 +65,9 @@ def test_the_python_of_the_readme_runs_from_top_to_bottom(desk):
 
 def follow(page, folder):
     """Run the commands of a page; return what each said, by its first three words."""
-    environ = {**os.environ, "ARTIFACT_STORE_URL": "./store/models", "OMP_NUM_THREADS": "1"}
+    (folder / "home").mkdir(exist_ok=True)
+    home = {"HOME": str(folder / "home"), "USERPROFILE": str(folder / "home"), "SHELL": "/bin/bash"}
+    environ = {**os.environ, **home, "ARTIFACT_STORE_URL": "./store/models", "OMP_NUM_THREADS": "1"}
     said = {}
     for words in commands(page):
         program = ["-m", "artifact_store.cli", *words[1:]] if words[0] == "artifact-store" else words[1:]
