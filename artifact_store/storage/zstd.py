@@ -2,6 +2,8 @@
 
 What a frame says of its size is not believed: it is unmade into exactly as many bytes as the manifest says, with at
 most 8 MiB of memory for what it refers back to.
+
+Why: docs/decisions/0033-compressed-files-where-they-are-asked-for.md
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from artifact_store.errors import Corrupt, Unsupported
 from artifact_store.installing import pip_install
 
 LEVEL: Final = 3
-"""How hard frames are tried to be small: on the text of trees, 9 makes them 7 % smaller in three times the time."""
+"""How hard frames are tried to be small: on the text of trees, 9 makes them 7 % smaller in four times the time."""
 _WINDOW: Final = 23
 """Binary logarithm of the bytes that a frame may refer back to: 8 MiB, and so that of its reader's memory."""
 _PIECE: Final = 256 << 10
