@@ -72,7 +72,7 @@ class ArtifactStore(Reader, Moving, Clearing):
         provenance: what each save records of how it came about: all (``True``), nothing (``False``), or some of ``git``
             (commit, branch, whether files were changed), ``script``, ``user``, ``host`` and ``packages``.
         compression: ``zstd`` stores files that become much smaller as frames of zstd, text for the most part; whoever
-            loads needs the extra ``zstd``, and a release that knows it. What is loaded and downloaded is the plain file.
+            loads needs the extra ``zstd``, and a release that knows it, and gets the plain files.
         clock: returns the time now as an aware datetime.
 
     Raises:

@@ -15,15 +15,14 @@ from typing import Final
 
 from artifact_store.core import keys
 from artifact_store.core.file_names import folded
-from artifact_store.core.files import Digest, Outgoing
+from artifact_store.core.files import Outgoing
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.errors import InvalidName
 from artifact_store.ops import opening
 from artifact_store.ops.context import Context
 from artifact_store.storage import zstd
 from artifact_store.storage.hashing import Hashed
-from artifact_store.storage.staging import explained
-from artifact_store.storage.transfer import open_private, pieces_of
+from artifact_store.storage.transfer import open_private, pieces_of, status_of
 
 _LEAST: Final = 16 << 10
 """Bytes of a file that is worth the while."""
@@ -47,7 +46,8 @@ def packed_ahead(
     if not chosen:
         yield files
         return
-    with opening.staging_folder(context) as folder:
+    staged = opening.staging_folder(context)
+    with staged as folder:
 
         def pack(numbered: tuple[int, Outgoing], stop: threading.Event) -> Outgoing:
             number, file = numbered
@@ -56,14 +56,16 @@ def packed_ahead(
             if not zstd.is_worth_it(beginning[:_TRIED]):
                 return file
             target, hashed = folder / str(number), Hashed(_again(beginning, pieces), stop, lambda _: None)
-            with explained(folder), open_private(target) as sink:
-                sink.writelines(zstd.packed(hashed))
-            digest: Digest = hashed.digest
-            if not zstd.is_small(target.stat().st_size, digest.size):
+            with staged.written():
+                with open_private(target) as sink:
+                    sink.writelines(zstd.packed(hashed))
+                size = target.stat().st_size
+            plain = hashed.digest
+            if not zstd.is_small(size, plain.size):
                 return file
-            return replace(file, source=target, staged=True, unpacked=digest)
+            return replace(file, source=target, staged=True, unpacked=plain)
 
-        packed = context.workers.every(pack, list(enumerate(chosen)), size=lambda found: found[1].source.stat().st_size)
+        packed = context.workers.every(pack, list(enumerate(chosen)), size=lambda found: status_of(found[1]).st_size)
         instead = {file.path: file for file in packed}
         yield [instead.get(file.path, file) for file in files]
 
@@ -80,7 +82,7 @@ def _may_be(file: Outgoing, taken: set[str]) -> bool:
         file.path != keys.METADATA
         and path.suffix.lower() not in _MAPPED
         and folded(file.path + keys.PACKED) not in taken
-        and file.source.stat().st_size >= _LEAST
+        and status_of(file).st_size >= _LEAST
     )
 
 

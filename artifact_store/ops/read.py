@@ -201,21 +201,23 @@ def as_stored(
     if not entries:
         yield {}
         return
-    with copied_to() as folder:
+    staged = copied_to()
+    with staged as folder:
 
         def copy(numbered: tuple[int, FileEntry], stop: threading.Event) -> tuple[str, Outgoing]:
             number, entry = numbered
             target = folder / str(number)
 
             def again() -> None:
-                with open_private(target) as sink:
+                with staged.written(), open_private(target) as sink:
                     copy_stored(context.backend, incoming(manifest, entry), sink)
 
             with_retry(again, until(stop, context.retry))
             return entry.path, Outgoing(entry.path, target, staged=True, unpacked=Digest(entry.size, entry.sha256))
 
-        with _explained(context, manifest), explained(folder):
-            yield dict(context.workers.every(copy, list(enumerate(entries)), size=lambda found: found[1].stored_size))
+        with _explained(context, manifest):
+            found = context.workers.every(copy, list(enumerate(entries)), size=lambda found: found[1].stored_size)
+        yield dict(found)
 
 
 def _stored(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> Path | None:
