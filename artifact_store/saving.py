@@ -17,6 +17,7 @@ from artifact_store.core.files import Outgoing
 from artifact_store.core.manifest import Component, FileEntry, Manifest
 from artifact_store.core.names import RunId
 from artifact_store.ops import index, opening, publish, signing
+from artifact_store.ops.compressing import packed_ahead
 from artifact_store.ops.context import Context
 from artifact_store.ops.records import SeenPointer
 from artifact_store.publication import Publication
@@ -47,8 +48,12 @@ class Saving:
         context, signer = self.context, self.context.signer
         with context.workers.beside(self.publication.look_up) as pointer:
             self._open(pointer)
-            with self._signing_ahead(files) as signed, context.workers.beside(self._announce):
-                entries = self._upload(files)
+            with (
+                packed_ahead(context, files, self.publication.key, RunId(self.fields["run_id"])) as outgoing,
+                self._signing_ahead(outgoing) as signed,
+                context.workers.beside(self._announce),
+            ):
+                entries = self._upload(outgoing)
         seen = pointer.result()  # an alias that cannot be read fails the save while nothing is visible
         self.publication.check(seen)
         manifest = self._describe(entries)

@@ -29,6 +29,7 @@ from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.moving import Moving
 from artifact_store.ops import pointer_trust, promote, resolve, verify
+from artifact_store.ops.context import Compression
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.reader import Reader
 from artifact_store.run import Example, Run
@@ -70,6 +71,8 @@ class ArtifactStore(Reader, Moving, Clearing):
         actor: who publishes, as recorded in pointers; the machine's name unless given.
         provenance: what each save records of how it came about: all (``True``), nothing (``False``), or some of ``git``
             (commit, branch, whether files were changed), ``script``, ``user``, ``host`` and ``packages``.
+        compression: ``zstd`` stores files that become much smaller as frames of zstd, text for the most part; whoever
+            loads needs the extra ``zstd``, and a release that knows it, and gets the plain files.
         clock: returns the time now as an aware datetime.
 
     Raises:
@@ -98,11 +101,12 @@ class ArtifactStore(Reader, Moving, Clearing):
         registry: CodecRegistry | None = None,
         actor: str | None = None,
         provenance: bool | Collection[str] = True,
+        compression: Compression | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         given = Given(
             *(url, filesystem, storage_options, engine, policy, signer, state, cache, cache_size, offline),
-            *(staging, concurrency, timeout, min_rate, progress, registry, actor, provenance, clock),
+            *(staging, concurrency, timeout, min_rate, progress, registry, actor, provenance, compression, clock),
         )
         opened = opened_or_why_not(partial(given.opened, StoreSpec))
         del url, filesystem, storage_options, given  # a report of an error may show the variables of each frame

@@ -72,7 +72,7 @@ def document(data: bytes, *kinds: str) -> dict[str, Any]:
     demand(sealed(value)["checksum"] == value["checksum"], "it was changed after it was written")
     demand(value["format"].split(".")[0] == "1", "it is of another format")
     demand(
-        set(value.get("must_understand", [])) <= {"symbols", "requires", "file-names"},
+        set(value.get("must_understand", [])) <= {"symbols", "requires", "file-names", "zstd"},
         "it has something in it that is not known here",
     )
     demand(value["kind"] in kinds, "it is of another kind")
@@ -88,6 +88,20 @@ def digest_of(place: Path) -> dict[str, Any]:
     files = {path.relative_to(place).as_posix(): digest_of(path) for path in place.rglob("*") if path.is_file()}
     listing = canonical({name: found["sha256"] for name, found in files.items()})
     return {"size": sum(found["size"] for found in files.values()), "sha256": sha256(listing)}
+
+
+def unpacked(frame: bytes, size: int) -> bytes:
+    """Return what is in one frame of zstd, if that has this size, and nothing follows it."""
+    try:
+        from compression import zstd  # Python 3.14
+    except ImportError:
+        from backports import zstd
+    one = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})
+    found = one.decompress(frame, max_length=size + 1)
+    if not one.eof:
+        found += one.decompress(b"", max_length=1)
+    demand(one.eof and len(found) == size and not one.unused_data, "it is no frame of that size")
+    return found
 
 
 # ---------------------------------------------------------------- symbols
@@ -215,9 +229,16 @@ class Store:
         found = {}
         for entry in manifest["files"]:
             path, key, own = entry["path"], entry["key"], stored_name(entry["path"])
-            demand(key == own or re.fullmatch(re.escape(own) + r"\.[0-9a-f]{8}", key) is not None, "it leads elsewhere")
+            packed = "zstd" in entry
+            name = f"{own}.zst" if packed else own
+            demand(
+                key == name or re.fullmatch(re.escape(name) + r"\.[0-9a-f]{8}", key) is not None, "it leads elsewhere"
+            )
             demand(own == path or "file-names" in manifest["must_understand"], "it does not say how its keys are made")
             data = (self.root / folder(self._key(manifest)) / manifest["run_id"] / key).read_bytes()
+            if packed:
+                demand("zstd" in manifest["must_understand"] and len(data) == entry["zstd"], "it is another frame")
+                data = unpacked(data, entry["size"])
             demand((len(data), sha256(data)) == (entry["size"], entry["sha256"]), f"{path} was changed")
             found[path] = data
         return found

@@ -90,7 +90,9 @@ OWNERS = {
         "storage/s3fs/client.py",  # the handler that costs s3fs a round trip
         "storage/obstore/aws.py",  # the credentials chain, which obstore has none of
     },
+    "backports": {"storage/zstd.py"},
     "catboost": {"codecs/catboost/model.py"},
+    "compression": {"storage/zstd.py"},
     "cryptography": {"ops/keypairs.py"},
     "filelock": {"storage/local/locks.py"},
     "fsspec": {

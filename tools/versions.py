@@ -57,7 +57,9 @@ def floors() -> dict[str, str]:
         for requirement in sum(extras, told["dependencies"]):
             if requirement.startswith("artifact-store"):
                 continue
-            bound = re.fullmatch(r"([\w.-]+)>=([0-9.]+)", requirement)
+            bound = re.fullmatch(r"([\w.-]+)>=([0-9.]+)(?:; python_version < '3\.([0-9]+)')?", requirement)
+            if bound is not None and bound[3] is not None and sys.version_info[:2] >= (3, int(bound[3])):
+                continue  # this Python has it
             if bound is None:
                 raise Failed(f"{requirement}: write one lower bound, NAME>=VERSION")
             name, version = INSTEAD.get(normalized(bound[1]), normalized(bound[1])), bound[2]

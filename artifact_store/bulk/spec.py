@@ -22,7 +22,7 @@ from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import Concurrency
 from artifact_store.core.trust import LoadPolicy
 from artifact_store.errors import ArtifactStoreError, InvalidOption
-from artifact_store.ops.context import Context, make_context
+from artifact_store.ops.context import Compression, Context, make_context
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.ops.provenance import parse_parts
 from artifact_store.storage.base import Backend
@@ -63,6 +63,7 @@ class Given:
     registry: CodecRegistry | None
     actor: str | None
     provenance: bool | Collection[str]
+    compression: Compression | None
     clock: Callable[[], datetime] | None
 
     def opened(self, kind: type[SomeSpec]) -> tuple[Context, SomeSpec | str]:
@@ -104,6 +105,7 @@ class Given:
             registry=self.registry,
             actor=self.actor,
             provenance=self.provenance,
+            compression=self.compression,
             clock=self.clock,
         )
 
@@ -163,6 +165,7 @@ class Spec:
     min_rate: float = MIN_RATE
     actor: str | None = None
     provenance: bool | Collection[str] = True
+    compression: Compression | None = None
 
     def __post_init__(self) -> None:
         """Refuse what holds a secret, and make paths mean the same everywhere."""
@@ -194,7 +197,17 @@ class Spec:
             InvalidOption: it holds credentials, or what only this process has.
         """
         given.check_sent()
-        names = ("engine", "policy", "cache_size", "offline", "concurrency", "timeout", "min_rate", "actor")
+        names = (
+            "engine",
+            "policy",
+            "cache_size",
+            "offline",
+            "concurrency",
+            "timeout",
+            "min_rate",
+            "actor",
+            "compression",
+        )
         return cls(
             given.url,  # type: ignore[arg-type]  # no backend, and the store was opened with it
             storage_options=StorageOptions.of(given.storage_options).plain(),
@@ -264,6 +277,7 @@ class Spec:
             registry=None,
             actor=self.actor,
             provenance=self.provenance,
+            compression=self.compression,
             clock=None,
         )
 

@@ -30,6 +30,11 @@ _TRUSTED = click.Option(
     metavar="FILE",
     help="A public key of another who signs here: --signer publishes over what it has signed.",
 )
+_COMPRESSION = click.Option(
+    ["--compression"],
+    type=click.Choice(["zstd"]),
+    help="Store files that become much smaller as frames of zstd; whoever loads needs the extra zstd.",
+)
 _CACHE = click.Option(
     ["--cache"],
     type=program.HomePath(file_okay=False, path_type=Path),
@@ -106,7 +111,7 @@ class _Commands(program.ProgramGroup):
     cls=_Commands,
     problems="verify, validate, doctor or cache verify found something wrong, a step of prune or gc failed, "
     "diff --exit-code: they differ",
-    params=[*_PLACE, _SIGNER, _TRUSTED, *_HERE],
+    params=[*_PLACE, _SIGNER, _TRUSTED, _COMPRESSION, *_HERE],
 )
 @click.version_option(__version__, prog_name="artifact-store")
 @click.pass_context

@@ -46,6 +46,8 @@ class Session:
     """The folder for fetched files."""
     cache_size: str | None = None
     offline: bool | None = None
+    compression: str | None = None
+    """How files are stored that become much smaller."""
 
     def store(self, bar: Bar | None = None) -> ArtifactStore:
         """Return the store, whose transfers advance the bar. Nothing is read or written yet.
@@ -74,6 +76,7 @@ class Session:
             cache_size=self.cache_size,
             offline=self.offline or None,
             min_rate=self.min_rate,
+            compression=self.compression,
             signer=None if self.key is None else program.load_signer(self.key),
         )
 

@@ -32,6 +32,7 @@ _PLACES: Final[dict[str, tuple[type, ...]]] = {
     "engine": (str,),
     "timeout": (int, float),
     "min_rate": (int, float),
+    "compression": (str,),
 }
 _OWN: Final[dict[str, tuple[type, ...]]] = {
     "profile": (str,),

@@ -32,7 +32,9 @@ FORMAT: Final = "1.0"
 _MAJOR = 1
 REQUIRES: Final = "requires"
 """In ``must_understand`` of a run that lacks a component which its predictions need."""
-UNDERSTOOD: Final = frozenset({ESCAPED_FILES, ESCAPED_SYMBOLS, REQUIRES})
+PACKED_FILES: Final = "zstd"
+"""In ``must_understand`` of a run of which a file is stored as a frame of zstd."""
+UNDERSTOOD: Final = frozenset({ESCAPED_FILES, ESCAPED_SYMBOLS, REQUIRES, PACKED_FILES})
 """The names in ``must_understand`` that this release knows."""
 _FORMAT = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
@@ -204,6 +206,7 @@ def _to_be_understood(value: Mapping[str, Any]) -> list[str]:
         *([ESCAPED_FILES] if files else []),
         *([REQUIRES] if lost else []),
         *([ESCAPED_SYMBOLS] if escaped else []),
+        *([PACKED_FILES] if any("zstd" in file for file in value.get("files", ())) else []),
     ]
 
 

@@ -28,6 +28,8 @@ class Outgoing:
     source: Path
     staged: bool = False
     """It is a temporary file of ours, and not the caller's."""
+    unpacked: Digest | None = None
+    """What is in it, where it is a frame of zstd that is stored in the place of the file; ``None``: the file itself."""
 
 
 @dataclass(frozen=True, slots=True)

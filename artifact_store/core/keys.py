@@ -31,6 +31,8 @@ NOTICES: Final = ("saved", "gone", "back")
 MANIFEST: Final = "manifest.json"
 METADATA: Final = "metadata.json"
 SIGNATURES: Final = "_signatures/"
+PACKED: Final = ".zst"
+"""Ends the name that a file is stored under whose bytes are a frame of zstd."""
 ALIASES_BEGIN: Final = tuple("abcdefghijklmnopqrstuvwxyz")
 RUNS_BEGIN: Final = tuple("0123456789")
 """With what the name of an alias or of a run may begin, so that a listing can leave out the others."""
@@ -116,14 +118,24 @@ def data_file(key: ModelKey, run_id: RunId, name: str) -> str:
     return _bounded(run_prefix(key, run_id) + name)
 
 
-def attempt_name(path: str, attempt: str) -> str:
+def own_name(path: str, *, packed: bool = False) -> str:
+    """Return the name within its run that the file ``path`` is stored under, as it is or ``packed`` by zstd."""
+    return stored_name(path) + PACKED if packed else stored_name(path)
+
+
+def attempt_name(path: str, attempt: str, *, packed: bool = False) -> str:
     """Return the name within its run that only this attempt uses for the file ``path``."""
-    return f"{stored_name(path)}.{attempt}"
+    return f"{own_name(path, packed=packed)}.{attempt}"
 
 
-def is_name_of(name: str, path: str) -> bool:
+def may_be_of(name: str, path: str) -> bool:
+    """Tell whether the file ``path`` may be stored under ``name``, as it is or packed."""
+    return is_name_of(name, path) or is_name_of(name, path, packed=True)
+
+
+def is_name_of(name: str, path: str, *, packed: bool = False) -> bool:
     """Tell whether the file ``path`` may be stored under ``name``: its own, or one of an attempt."""
-    own = stored_name(path)
+    own = own_name(path, packed=packed)
     return name == own or (name[: len(own) + 1] == f"{own}." and bool(_ATTEMPT.fullmatch(name[len(own) + 1 :])))
 
 

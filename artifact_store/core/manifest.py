@@ -39,12 +39,22 @@ Size = Annotated[int, at_least(0, 1 << 53)]
 
 
 class FileEntry(Value):
-    """One file of a run: ``path`` is its name for readers, ``key`` the name it is stored under (mostly the same)."""
+    """One file of a run: ``path`` is its name for readers, ``key`` the name it is stored under (mostly the same).
+
+    ``size`` and ``sha256`` are those of the file as it was saved, however it is stored.
+    """
 
     path: str
     key: str
     size: Size
     sha256: Sha256
+    zstd: Size | None = None
+    """The bytes of the frame of zstd that is stored in its place; ``None`` where it is stored as it is."""
+
+    @property
+    def stored_size(self) -> int:
+        """The bytes of the stored object."""
+        return self.size if self.zstd is None else self.zstd
 
 
 class CodecRecord(Value):
@@ -144,6 +154,14 @@ class Manifest(RunDocument):
     forms: Mapping[str, Json] = made(default_factory=dict)
     """What JSON does not tell of ``config`` and ``training_config``: :mod:`artifact_store.core.forms`."""
 
+    def model_dump(self, *, mode: Literal["json"]) -> dict[str, Any]:
+        """Return the fields as JSON; a file that is stored as it is says no more than it always did."""
+        value = super().model_dump(mode=mode)
+        for file in value["files"]:
+            if file["zstd"] is None:
+                del file["zstd"]
+        return value
+
     def _check(self) -> None:
         """Refuse names outside the grammar, keys that lead elsewhere, and parts that are not there."""
         ModelKey(self.model_type, self.symbol)
@@ -209,17 +227,19 @@ class Manifest(RunDocument):
 def check_files(files: Sequence[FileEntry]) -> None:
     """Raise ``ValueError`` or ``InvalidName`` unless files may have these names, and lie under these."""
     check = _check_usual_names if len(files) <= _FEW else _check_names
-    check(tuple((entry.path, entry.key) for entry in files))
+    check(tuple((entry.path, entry.key, entry.zstd is not None) for entry in files))
 
 
-def _check_names(files: tuple[tuple[str, str], ...]) -> None:
-    """Refuse files that a run cannot have, by the path and the key of each."""
-    for path, key in files:
+def _check_names(files: tuple[tuple[str, str, bool], ...]) -> None:
+    """Refuse files that a run cannot have, by the path and the key of each, and whether it is compressed."""
+    for path, key, packed in files:
         if path != keys.METADATA:
             keys.check_path(path)
-        if not keys.is_name_of(key, path):
+        if not keys.is_name_of(key, path, packed=packed):
             raise ValueError(f"the file {path!r} is said to be stored at {key!r}")
-    keys.check_twins(path for path, _ in files)
+    keys.check_twins(path for path, _, _ in files)
+    if len({key for _, key, _ in files}) < len(files):
+        raise ValueError("two files are said to be stored at the same place")
 
 
 _check_usual_names = lru_cache(maxsize=256)(_check_names)  # most runs have the names of files that others have

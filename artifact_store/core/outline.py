@@ -17,12 +17,14 @@ from typing import Any, Final
 from pydantic_core import CoreConfig, SchemaValidator, ValidationError, core_schema
 
 from artifact_store.canonical import has_own_checksum, sha256
-from artifact_store.core.documents import FORMAT, read_time
+from artifact_store.core.documents import FORMAT, PACKED_FILES, read_time
 from artifact_store.core.manifest import FileEntry, Manifest, PublishIntent, check_files
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.values import fields_of
 from artifact_store.errors import InvalidName
 
+_ZSTD: Final = [PACKED_FILES]
+"""The only thing to be understood that is all said by the files, which are checked here."""
 _TEXTS: Final = ("kind", "format", "checksum")
 _FIELDS: Final = (
     *("model_type", "symbol", "run_id", "store_id", "files"),
@@ -53,7 +55,8 @@ class Outline:
             check_files(value["files"])
         except (ValidationError, ValueError, InvalidName):
             return None
-        is_plain = value["kind"] == Manifest.KIND and value["format"] == FORMAT and "must_understand" not in value
+        known = value.get("must_understand", _ZSTD) == _ZSTD
+        is_plain = value["kind"] == Manifest.KIND and value["format"] == FORMAT and known
         is_its = (value["model_type"], value["symbol"], value["run_id"]) == (key.model_type, key.symbol, run_id)
         sound = is_plain and is_its and len(data) <= Manifest.LIMIT and has_own_checksum(value, data)
         return cls(key, run_id, value, data) if sound else None

@@ -15,6 +15,7 @@ from artifact_store.doctor.report import COPY
 from artifact_store.errors import DigestMismatch, NotFound
 from artifact_store.storage.budget import HELD, LARGE
 from artifact_store.storage.hashing import hash_pieces
+from artifact_store.storage.stored_files import Incoming, plain_pieces
 
 
 class StoredFile(NamedTuple):
@@ -25,6 +26,7 @@ class StoredFile(NamedTuple):
     key: str
     size: int
     sha256: str
+    zstd: int | None
 
     @classmethod
     def of(cls, manifest: Manifest) -> list[StoredFile]:
@@ -35,6 +37,7 @@ class StoredFile(NamedTuple):
                 keys.data_file(manifest.key, RunId(manifest.run_id), entry.key),
                 entry.size,
                 entry.sha256,
+                entry.zstd,
             )
             for entry in manifest.files
         ]
@@ -68,10 +71,11 @@ def hash_files(exam: Examination, files: Sequence[StoredFile]) -> int:
 
 def _hash(exam: Examination, file: StoredFile) -> Digest:
     report = exam.context.report
+    stored = Incoming(file.key, file.where, Digest(file.size, file.sha256), file.zstd)
 
     def pieces() -> Iterator[bytes]:
         done = 0
-        for piece in exam.context.backend.stream(file.key, size=file.size):
+        for piece in plain_pieces(exam.context.backend, stored):
             done += len(piece)
             yield piece
             if report is not None:

@@ -38,7 +38,9 @@ def has_files(context: Context, manifest: Manifest) -> bool:
     except ArtifactStoreError:  # then it is not known, and nothing is offered
         return False
     sizes = {entry.key: entry.size for entry in found}
-    return all(sizes.get(keys.data_file(manifest.key, run_id, entry.key)) == entry.size for entry in manifest.files)
+    return all(
+        sizes.get(keys.data_file(manifest.key, run_id, entry.key)) == entry.stored_size for entry in manifest.files
+    )
 
 
 def restore_manifest(context: Context, copy: Manifest, alias: str) -> StepResult:

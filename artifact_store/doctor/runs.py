@@ -124,10 +124,10 @@ def _committed(exam: Examination, group: RunObjects, manifest: Manifest) -> None
     for entry, found in _wrong(group, manifest):
         where = keys.below(group.label, entry.path)
         if found is None:
-            message = f"the file of {entry.size:,} bytes is not there ({_key(group, entry)})"
+            message = f"the file of {entry.stored_size:,} bytes is not there ({_key(group, entry)})"
             exam.add("error", "file-missing", where, message, remedy=_RESTORE)
         else:
-            message = f"the file has {found:,} bytes, and {entry.size:,} were saved ({_key(group, entry)})"
+            message = f"the file has {found:,} bytes, and {entry.stored_size:,} were stored ({_key(group, entry)})"
             exam.add("error", "file-size", where, message, remedy=_RESTORE)
     for name, other in group.strays(manifest):
         _stray(exam, group, manifest, other, name)
@@ -138,7 +138,7 @@ def _wrong(group: RunObjects, manifest: Manifest) -> list[tuple[FileEntry, int |
     wrong = []
     for entry in manifest.files:
         stored = group.named.get(entry.key)
-        if stored is None or stored.size not in {entry.size, UNKNOWN_SIZE}:
+        if stored is None or stored.size not in {entry.stored_size, UNKNOWN_SIZE}:
             wrong.append((entry, None if stored is None else stored.size))
     return wrong
 
@@ -154,7 +154,7 @@ def _key(group: RunObjects, entry: FileEntry) -> str:
 
 
 def _stray(exam: Examination, group: RunObjects, manifest: Manifest, other: Entry, name: str) -> None:
-    if not (name.startswith(keys.SIGNATURES) or any(keys.is_name_of(name, entry.path) for entry in manifest.files)):
+    if not (name.startswith(keys.SIGNATURES) or any(keys.may_be_of(name, entry.path) for entry in manifest.files)):
         message = f"{other.size:,} bytes below the run {group.label}, which has no such file"
         remedy = "move it away if it is yours; `artifact-store gc --apply` removes it after the grace period"
         exam.add("warning", "unlisted-file", other.key, message, remedy=remedy)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from artifact_store.core.names import random_suffix, random_write_id
 from artifact_store.core.pointer import PublishInfo
@@ -23,6 +24,7 @@ from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.last_seen import LastSeen
 from artifact_store.ops.provenance import parse_parts
 from artifact_store.ops.records import Records
+from artifact_store.storage import zstd
 from artifact_store.storage.base import Backend
 from artifact_store.storage.budget import SMALL_AT_ONCE
 from artifact_store.storage.cache import FileCache
@@ -35,6 +37,8 @@ from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
 from artifact_store.storage.workers import Workers
 from artifact_store.wording import brief
+
+Compression = Literal["zstd"]
 
 
 @dataclass(slots=True)
@@ -69,6 +73,8 @@ class Context:
     """Digest of the pointer that the caller has looked at and vouches for, so that no signature is asked for."""
     provenance: frozenset[str] = frozenset()
     """What a save records of how it came about; see :mod:`artifact_store.ops.provenance`."""
+    compression: Compression | None = None
+    """How files are stored that become much smaller."""
     staging: Staging = field(default_factory=Staging)
     """Where files wait on their way in or out."""
     opened: OpenedStore = field(default_factory=OpenedStore)
@@ -111,11 +117,16 @@ def make_context(
     registry: CodecRegistry | None,
     actor: str | None,
     provenance: bool | Collection[str],
+    compression: Compression | None,
     clock: Callable[[], datetime] | None,
 ) -> Context:
     """Return the collaborators of a store; ``InvalidOption``: the options, those of ``ArtifactStore``, do not fit."""
     if concurrency not in ("safe", "single-writer"):
         raise InvalidOption(f"concurrency is 'safe' or 'single-writer', not {brief(concurrency)}")
+    if compression is not None:
+        if compression != "zstd":
+            raise InvalidOption(f"compression is 'zstd' or None, not {brief(compression)}")
+        zstd.library()
     if offline not in (True, False):
         raise InvalidOption(f"offline is True or False, not {brief(offline)}")
     if backend.staging_place is not None:
@@ -145,6 +156,7 @@ def make_context(
         actor=actor if actor is not None else platform.node() or "unknown",
         concurrency=concurrency,
         signer=signer,
+        compression=compression,
         provenance=parse_parts(provenance),
         last_seen=None if state is None else LastSeen(at_home(state), RetryPolicy(seconds=timeout)),
     )

@@ -94,8 +94,12 @@ def _copy_files(source: Context, target: Context, manifest: Manifest, *, committ
         manifest.key, run_id, target.new_write_id()[:8], own_id=False, names={entry.path: entry.key for entry in left}
     )
     beside = partial(opening.staging_folder, target)
-    with read.materialised(source, manifest, left, in_place=True, copied_to=beside) as folder:
-        files = [Outgoing(entry.path, folder / entry.path, staged=True) for entry in left]
+    plain = [entry for entry in left if entry.zstd is None]
+    with (
+        read.materialised(source, manifest, plain, in_place=True, copied_to=beside) as folder,
+        read.as_stored(source, manifest, [entry for entry in left if entry.zstd is not None], beside) as packed,
+    ):
+        files = [packed.get(entry.path) or Outgoing(entry.path, folder / entry.path, staged=True) for entry in left]
         stored = upload(target.backend, files, to, workers=target.workers, retry=target.retry, report=target.report)
     if changed := [entry.path for entry, wanted in zip(stored, left, strict=True) if entry != wanted]:
         raise Corrupt(f"{changed[0]} of {manifest.label} was changed while it was copied; copy the run again")

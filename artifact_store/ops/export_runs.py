@@ -22,7 +22,7 @@ from artifact_store.errors import InvalidOption, NotAStore
 from artifact_store.ops import opening, read, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.storage.archive import new_archive
-from artifact_store.storage.transfer import copy_verified
+from artifact_store.storage.transfer import copy_stored
 
 Write = Callable[[IO[bytes]], object]
 
@@ -98,7 +98,7 @@ def _of_run(context: Context, manifest: Manifest) -> list[_Object]:
     objects = [_document(prefix + keys.MANIFEST, manifest.to_bytes())]
     for entry in manifest.files:
         file = read.incoming(manifest, entry)
-        objects.append(_Object(file.key, file.digest.size, partial(copy_verified, context.backend, file)))
+        objects.append(_Object(file.key, entry.stored_size, partial(copy_stored, context.backend, file)))
     signatures = signing.stored_signatures(context, manifest)
     objects += [_document(prefix + name, data) for name, data in signatures.items()]
     origin = context.records.origin(manifest)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 from artifact_store import private_files
 from artifact_store.core import keys, trust
 from artifact_store.core.codec import Risk
-from artifact_store.core.files import Digest
+from artifact_store.core.files import Digest, Outgoing
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.names import RunId
 from artifact_store.errors import Corrupt, InvalidOption, NotFound, ObjectNotFound, RiskRefused, RunDeleted, Untrusted
@@ -28,22 +28,14 @@ from artifact_store.storage.hashing import hash_pieces
 from artifact_store.storage.offline import Offline
 from artifact_store.storage.retry import with_retry
 from artifact_store.storage.staging import StagedFolder, explained
-from artifact_store.storage.transfer import (
-    Incoming,
-    check_digest,
-    copy_verified,
-    download,
-    hash_object,
-    open_private,
-    read_pieces,
-    until,
-)
+from artifact_store.storage.stored_files import Incoming, check_digest, plain_pieces
+from artifact_store.storage.transfer import copy_stored, copy_verified, download, open_private, read_pieces, until
 
 
 def incoming(manifest: Manifest, entry: FileEntry) -> Incoming:
     """Return where a file of the run is stored, and what it has to be."""
     key = keys.data_file(manifest.key, RunId(manifest.run_id), entry.key)
-    return Incoming(key, entry.path, Digest(entry.size, entry.sha256))
+    return Incoming(key, entry.path, Digest(entry.size, entry.sha256), entry.zstd)
 
 
 def fetch(context: Context, manifest: Manifest, entries: Sequence[FileEntry], directory: Path) -> None:
@@ -201,6 +193,33 @@ def materialised(
         yield private
 
 
+@contextmanager
+def as_stored(
+    context: Context, manifest: Manifest, entries: Sequence[FileEntry], copied_to: Callable[[], StagedFolder]
+) -> Iterator[Mapping[str, Outgoing]]:
+    """Yield copies of compressed files as they are stored, by their paths, after what is in them was compared."""
+    if not entries:
+        yield {}
+        return
+    staged = copied_to()
+    with staged as folder:
+
+        def copy(numbered: tuple[int, FileEntry], stop: threading.Event) -> tuple[str, Outgoing]:
+            number, entry = numbered
+            target = folder / str(number)
+
+            def again() -> None:
+                with staged.written(), open_private(target) as sink:
+                    copy_stored(context.backend, incoming(manifest, entry), sink)
+
+            with_retry(again, until(stop, context.retry))
+            return entry.path, Outgoing(entry.path, target, staged=True, unpacked=Digest(entry.size, entry.sha256))
+
+        with _explained(context, manifest):
+            found = context.workers.every(copy, list(enumerate(entries)), size=lambda found: found[1].stored_size)
+        yield dict(found)
+
+
 def _stored(context: Context, manifest: Manifest, entries: Sequence[FileEntry]) -> Path | None:
     """Return the run's own directory after its files were compared, if they can be read there."""
     place = _in_place(context, manifest, entries)
@@ -234,7 +253,7 @@ def _in_place(context: Context, manifest: Manifest, entries: Sequence[FileEntry]
 def compare_file(context: Context, file: Incoming, stop: threading.Event | None = None) -> None:
     """Hash a stored file; raise ``DigestMismatch`` or ``ObjectNotFound`` if it is not the one that was saved."""
     retry = context.retry if stop is None else until(stop, context.retry)
-    found = with_retry(lambda: hash_object(context.backend, file.key, size=file.digest.size), retry)
+    found = with_retry(lambda: hash_pieces(plain_pieces(context.backend, file)), retry)
     check_digest(file, found)
 
 

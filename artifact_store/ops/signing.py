@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from functools import partial
 
 from artifact_store.core import keys, trust
-from artifact_store.core.file_names import stored_name
 from artifact_store.core.files import Outgoing
 from artifact_store.core.manifest import FileEntry, Manifest
 from artifact_store.core.names import RunId
@@ -40,6 +39,7 @@ from artifact_store.ops.keypairs import Signer
 from artifact_store.ops.records import deleted, signature_key
 from artifact_store.storage.conditional_write import Outcome
 from artifact_store.storage.hashing import hash_pieces
+from artifact_store.storage.stored_files import entry_of
 from artifact_store.storage.threads import result_of
 from artifact_store.storage.transfer import pieces_of
 
@@ -57,8 +57,8 @@ def sign_ahead(
     """
     entries = []
     for file in files:
-        digest = hash_pieces(pieces_of(file))
-        entries.append(FileEntry(path=file.path, key=stored_name(file.path), size=digest.size, sha256=digest.sha256))
+        name = keys.own_name(file.path, packed=file.unpacked is not None)
+        entries.append(entry_of(file, name, hash_pieces(pieces_of(file))))
     manifest = describe(entries)
     sign_run(context, manifest, signer)
     return manifest

@@ -95,8 +95,8 @@ class Staging:
         if beside is not None:
             with contextlib.suppress(ArtifactStoreError):  # only this store's; where it is needed, it is an error
                 _clear(*_in_use(self.shared))
-            _clear(beside)
             with contextlib.suppress(OSError):  # what is wrong with the store, writing to it will tell
+                _clear(beside)
                 if (made := _below(beside, root=beside.parent)) is not None:
                     return made
         base = self.base

@@ -15,7 +15,6 @@ from typing import IO, BinaryIO
 
 from artifact_store import private_files
 from artifact_store.core import keys
-from artifact_store.core.file_names import stored_name
 from artifact_store.core.files import Digest, Outgoing, Progress
 from artifact_store.core.manifest import FileEntry
 from artifact_store.core.names import ModelKey, RunId
@@ -38,8 +37,10 @@ from artifact_store.storage.local.errors import translated
 from artifact_store.storage.parts import PARTS_AHEAD
 from artifact_store.storage.patience import UP
 from artifact_store.storage.retry import RetryPolicy, with_retry
+from artifact_store.storage.stored_files import Incoming, check_digest, entry_of, hash_object, plain_pieces
 from artifact_store.storage.threads import Cancelled
 from artifact_store.storage.workers import Workers
+from artifact_store.storage.zstd import unpacked
 
 PIECE = 256 << 10
 """Bytes read at a time: larger buffers only cost page faults."""
@@ -96,12 +97,12 @@ def upload(
     def one(found: tuple[Outgoing, os.stat_result], stop: threading.Event) -> FileEntry:
         file, before = found
         entry = _Upload(backend, file, to, stop, until(stop, retry), report, before.st_size).run()
-        after = _status(file)
+        after = status_of(file)
         if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
             raise _changed(file)
         return entry
 
-    sources = [(file, _status(file)) for file in files]
+    sources = [(file, status_of(file)) for file in files]
     large = sum(status.st_size > LARGE for _, status in sources)
     at_once = min(len(files) - large, SMALL_AT_ONCE) + min(large, LARGE_AT_ONCE) * PARTS_AHEAD
     with UP.announce(at_once):
@@ -128,11 +129,12 @@ class _Upload:
         name = self._as_told(shared=shared) if self.to.names is not None else self._as_may_be(shared=shared)
         digest = self.digest or self._remember(self._read())
         self._tell(digest.size)
-        return FileEntry(path=self.file.path, key=name, size=digest.size, sha256=digest.sha256)
+        return entry_of(self.file, name, digest)
 
     def _as_may_be(self, *, shared: bool) -> str:
         """Store the file under its own name, or one of this attempt, and return which."""
-        name = stored_name(self.file.path) if shared or self.to.own_id else self._attempt_name
+        own = keys.own_name(self.file.path, packed=self.file.unpacked is not None)
+        name = own if shared or self.to.own_id else self._attempt_name
         if self._create(name, shared=shared) is Outcome.LOST:
             name = self._attempt_name
             self._create(name, shared=shared)
@@ -160,7 +162,7 @@ class _Upload:
 
     @property
     def _attempt_name(self) -> str:
-        return keys.attempt_name(self.file.path, self.to.attempt)
+        return keys.attempt_name(self.file.path, self.to.attempt, packed=self.file.unpacked is not None)
 
     def _store(self, name: str, when: Precondition) -> Outcome:
         key = keys.data_file(self.to.key, self.to.run_id, name)
@@ -221,7 +223,8 @@ class _Upload:
         """Report how far it is, unless it was as far before: a file that is sent again goes back to its beginning."""
         if self.report is not None and done > self.told:
             self.told = done
-            self.report(Progress("up", self.file.path, done, self.size))
+            total = self.size if self.file.unpacked is None else self.file.unpacked.size
+            self.report(Progress("up", self.file.path, done * total // max(self.size, 1), total))
 
 
 def name_taken(key: str) -> Conflict:
@@ -234,15 +237,6 @@ def name_taken(key: str) -> Conflict:
 
 def _changed(file: Outgoing) -> Conflict:
     return Conflict(f"{file.source} was changed while it was being saved; save it again")
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A stored file that is wanted: its full key, and what the manifest says about it."""
-
-    key: str
-    path: str
-    digest: Digest
 
 
 def download(
@@ -297,7 +291,7 @@ def copy_verified(
         if report is not None:
             report(Progress("down", file.path, done, file.digest.size))
 
-    pieces = backend.stream(file.key, size=file.digest.size)
+    pieces = plain_pieces(backend, file)
     behind = file.digest.size > LARGE
     with closing(Hashed(pieces, stop or threading.Event(), tell, behind=behind)) as hashed:
         sink.writelines(hashed)
@@ -305,16 +299,18 @@ def copy_verified(
     check_digest(file, found)
 
 
-def check_digest(file: Incoming, found: Digest) -> None:
-    """Raise ``DigestMismatch`` unless the stored file is the one that was saved."""
-    if found != file.digest:
-        raise DigestMismatch(
-            f"{file.key!r} is damaged or was replaced: its sha256 is {found.sha256[:12]}…, the manifest says "
-            f"{file.digest.sha256[:12]}…. Restore it from a copy, or use another run",
-            key=file.key,
-            expected=file.digest.sha256,
-            actual=found.sha256,
-        )
+def copy_stored(backend: Backend, file: Incoming, sink: IO[bytes]) -> None:
+    """Write the stored object to ``sink`` as it is; raise ``DigestMismatch`` at the end unless it is the right one."""
+    if file.zstd is None:
+        copy_verified(backend, file, sink)
+        return
+
+    def passed() -> Iterator[bytes]:
+        for piece in backend.stream(file.key, size=file.zstd or 0):
+            sink.write(piece)
+            yield piece
+
+    check_digest(file, hash_pieces(unpacked(passed(), size=file.digest.size, key=file.key)))
 
 
 def open_private(path: Path) -> BinaryIO:
@@ -324,11 +320,6 @@ def open_private(path: Path) -> BinaryIO:
     except FileExistsError:
         path.unlink(missing_ok=True)
         return private_files.create(path, 0o600)
-
-
-def hash_object(backend: Backend, key: str, *, size: int) -> Digest:
-    """Return the digest of what is stored at ``key``, without keeping it."""
-    return hash_pieces(backend.stream(key, size=size))
 
 
 def read_pieces(path: Path) -> Iterator[bytes]:
@@ -348,7 +339,8 @@ def pieces_of(file: Outgoing) -> Iterator[bytes]:
             yield piece
 
 
-def _status(file: Outgoing) -> os.stat_result:
+def status_of(file: Outgoing) -> os.stat_result:
+    """Return what the system says of a file that is to be stored; the errors are those of :func:`pieces_of`."""
     with _readable(file):
         return file.source.stat()
 

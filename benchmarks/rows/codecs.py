@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.model import Row
+from benchmarks.model import Row, Way
 from benchmarks.rows.ways import hand, ours
 
 TITLES = {
@@ -45,4 +45,23 @@ def row(model: str, title: str) -> Row:
     )
 
 
-ROWS = tuple(row(model, title) for model, title in TITLES.items())
+def compressed(what: str) -> tuple[Way, Way]:
+    """Return the ways of a LightGBM model as it is, and as a frame of zstd."""
+    plain = f"{what}, as it is"
+    return (
+        ours(f"compression:{what}", plain, over=plain),
+        ours(f"compression:{what}", f"{what}, zstd", over=plain, compression="zstd"),
+    )
+
+
+ROWS = (
+    *(row(model, title) for model, title in TITLES.items()),
+    Row(
+        "zstd",
+        "a LightGBM model of 1.4 MB, as text and as a frame of zstd",
+        "line",
+        (*compressed("save"), *compressed("load")),
+        {"trees": 500},
+        {"trees": 20},
+    ),
+)

@@ -229,6 +229,23 @@ def test_a_file_may_be_stored_under_the_name_of_an_attempt():
         manifest(files=(file.model_copy(update={"key": "other.json"}),))
 
 
+def test_a_file_may_be_stored_as_a_frame_and_says_so():
+    (file,) = (each for each in manifest().files if each.path != "metadata.json")
+    packed = file.model_copy(update={"key": f"{file.path}.zst", "zstd": 7})
+    made = manifest(files=(packed,))
+    assert Manifest.from_bytes(made.to_bytes(), what="it").files == (packed,)
+    assert (made.size, packed.stored_size, file.stored_size) == (file.size, 7, file.size)
+    value = json.loads(made.to_bytes())
+    assert (value["files"][0]["zstd"], value["must_understand"]) == (7, ["zstd"])
+    assert "zstd" not in json.loads(manifest().to_bytes())["files"][0]
+    for wrong in ({"key": file.path}, {"key": f"{file.path}.zst.0123"}, {"zstd": None}, {"zstd": -1}):
+        with pytest.raises(ValidationError):
+            Manifest.model_validate({**dict(made), "files": [dict(packed.model_copy(update=wrong))]})
+    other = {"path": f"{file.path}.zst", "key": f"{file.path}.zst", "size": 1, "sha256": "1" * 64}
+    with pytest.raises(ValidationError, match="at the same place"):
+        Manifest.model_validate({**dict(made), "files": [dict(packed), other]})
+
+
 PARENT = {"ref": "gru/BTCEUR:20240101_000000_abcdef", "store_id": "f" * 32, "manifest_sha256": "1" * 64}
 LATER = {
     "description": "with more data",

@@ -90,10 +90,14 @@ def test_what_is_inside_of_a_document_has_to_be_understood_as_well():
 def test_what_is_not_known_is_told_by_name_before_anything_else_is_judged(more):
     for case in each(EVERY):
         with case as document:
-            data = resealed(json.loads(document.to_bytes()) | {"must_understand": ["symbols", "zstd", "a\nb"]} | more)
-            with pytest.raises(FormatUnsupported, match=r"knows 'zstd', 'a\\nb': upgrade artifact-store") as caught:
+            data = resealed(
+                json.loads(document.to_bytes()) | {"must_understand": ["symbols", "holograms", "a\nb"]} | more
+            )
+            with pytest.raises(
+                FormatUnsupported, match=r"knows 'holograms', 'a\\nb': upgrade artifact-store"
+            ) as caught:
                 type(document).from_bytes(data, what="it")
-            assert caught.value.names == ("zstd", "a\nb")
+            assert caught.value.names == ("holograms", "a\nb")
             assert not isinstance(caught.value, Corrupt)
 
 
@@ -109,7 +113,7 @@ def test_what_is_no_list_of_names_is_damaged(names):
 @pytest.mark.parametrize("kind", [Manifest, Pointer, HistoryBlock, Tombstone])
 def test_a_document_that_was_changed_is_damaged_whatever_it_says(kind):
     document = next(each for each in EVERY if type(each) is kind)
-    value = json.loads(document.to_bytes()) | {"must_understand": ["zstd"]}
+    value = json.loads(document.to_bytes()) | {"must_understand": ["holograms"]}
     with pytest.raises(Corrupt):
         kind.from_bytes(canonical(value), what="it")
 

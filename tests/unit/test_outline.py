@@ -32,7 +32,10 @@ def sealed(value):
     return canonical(value | {"checksum": checksum(value)})
 
 
-@pytest.mark.parametrize("changes", [{}, FULL], ids=["plain", "full"])
+PACKED = {"files": (FileEntry(path="model.json", key="model.json.zst", size=70_000, sha256="1" * 64, zstd=9_000),)}
+
+
+@pytest.mark.parametrize("changes", [{}, FULL, {**FULL, **PACKED}], ids=["plain", "full", "compressed"])
 def test_an_outline_says_what_the_manifest_says(changes):
     whole = manifest(**changes)
     found = Outline.read(whole.to_bytes(), KEY, ITS)

@@ -29,12 +29,11 @@ from artifact_store.storage.hashing import hash_pieces
 from artifact_store.storage.local.backend import LocalBackend
 from artifact_store.storage.memory import MemoryBackend
 from artifact_store.storage.retry import RetryPolicy
+from artifact_store.storage.stored_files import Incoming, check_digest
 from artifact_store.storage.transfer import (
     PIECE,
     Cancelled,
     Destination,
-    Incoming,
-    check_digest,
     copy_verified,
     download,
     open_private,

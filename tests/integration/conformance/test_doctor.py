@@ -348,7 +348,7 @@ def test_files_that_are_missing_or_have_another_size_are_found_without_reading_t
     data = stored(store, where)
     put(store, where, data + b" ")
     found = only(store, "file-size", "error")
-    assert (found.target, f"{len(data)} were saved" in found.message) == (f"{run.ref}/model.json", True)
+    assert (found.target, f"{len(data)} were stored" in found.message) == (f"{run.ref}/model.json", True)
     assert only(store, "file-size", "error", deep=True) == found
     backend(store).delete(where)
     found = only(store, "file-missing", "error", deep=True)

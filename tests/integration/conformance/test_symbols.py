@@ -120,10 +120,10 @@ def test_what_a_newer_release_wrote_is_refused_by_name_and_left_alone(store):
     run = store.save({"n": 1}, "gru/BTCEUR", run_id="20240101_000000")
     backend, where = store._context.backend, keys.pointer(run.key, "latest")
     blob = backend.read(where, limit=1 << 20)
-    newer = resealed(json.loads(blob.data) | {"must_understand": ["symbols", "zstd"]})
+    newer = resealed(json.loads(blob.data) | {"must_understand": ["symbols", "holograms"]})
     backend.write(where, newer, when=IfVersion(blob.version))
     for refused in (store.load, store.history, store.rollback, lambda key: store.save({"n": 2}, key)):
-        with pytest.raises(errors.FormatUnsupported, match="'zstd': upgrade artifact-store"):
+        with pytest.raises(errors.FormatUnsupported, match="'holograms': upgrade artifact-store"):
             refused("gru/BTCEUR")
     assert "format-too-new" in store.doctor(probes=False).codes
     assert not store.doctor(probes=False).repair(quarantine=True).changes

@@ -46,6 +46,7 @@ def test_the_other_implementation_knows_nothing_of_the_library():
     assert {name.partition(".")[0] for name in froms | plain} == {
         *("__future__", "base64", "fcntl", "hashlib", "json", "os", "re", "uuid", "pathlib", "typing"),
         "cryptography",
+        *("compression", "backports"),
     }
 
 
@@ -91,13 +92,28 @@ def test_it_reads_files_with_the_names_of_people(other, store, tmp_path):
     assert found == {f"model.dir/{name}": name for name in names}
 
 
+def test_it_reads_files_that_are_stored_as_frames_of_zstd(other, store, tmp_path):
+    text = "".join(f"leaf {n / 7}\n" for n in range(5000)).encode()
+    with ArtifactStore(store.url, signer=signer(), compression="zstd") as packing:
+        packing.save(text, "gru/PACKED", components={"small": b"a"})
+    manifest = other.named("gru/PACKED", "latest")
+    files = other.files(manifest)
+    assert (files["model.bin"], files["small.bin"]) == (text, b"a")
+    other.check_run(manifest, public().pem)
+    (place,) = (other.root / "gru" / "PACKED" / manifest["run_id"]).glob("model.bin.zst")
+    place.chmod(0o600)
+    place.write_bytes(place.read_bytes() + b"x")
+    with pytest.raises(Refused):
+        other.files(manifest)
+
+
 def test_both_refuse_what_a_newer_release_wrote(other, store):
     place = other.root / KEY / "latest.json"
-    value = json.loads(place.read_bytes()) | {"must_understand": ["zstd"]}
+    value = json.loads(place.read_bytes()) | {"must_understand": ["holograms"]}
     place.write_bytes(format_reader.canonical(format_reader.sealed(value)))
     with pytest.raises(Refused, match="not known here"):
         other.pointer(KEY, "latest")
-    with pytest.raises(errors.FormatUnsupported, match="zstd"):
+    with pytest.raises(errors.FormatUnsupported, match="holograms"):
         store.get(KEY)
 
 

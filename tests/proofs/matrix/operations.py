@@ -33,6 +33,8 @@ SPARE, NEW = "20240104_000000", "20240105_000000"
 MARKED, CRASHED = "20231231_000000", "20231230_000000"
 MIGRATED, OTHER = "20240816_161000", "gru/SOLEUR"
 LARGE = 9 << 20
+TREES = {"n": 9, "trees": "leaf_value=0.25 " * 2000}
+"""What is stored as a frame of zstd, if that is asked for."""
 NOW = timedelta(0)
 
 Act = Callable[[ArtifactStore], Any]
@@ -111,6 +113,17 @@ def with_large(store: ArtifactStore) -> None:
     store.save(b"l" * LARGE, KEY, run_id=NEW, component="weights", publish="never")
 
 
+def with_compressed(store: ArtifactStore) -> None:
+    served(store)
+    packing(store).save(TREES, KEY, run_id=NEW, publish="never")
+
+
+def packing(store: ArtifactStore) -> ArtifactStore:
+    """The store, which compresses what it saves from now on."""
+    store._context = replace(store._context, compression="zstd")
+    return store
+
+
 def save(store: ArtifactStore, run_id: str, number: int, **options: Any) -> Any:
     return store.save({"n": number}, KEY, run_id=run_id, components={"extra": b"x" * 1000}, **options)
 
@@ -146,6 +159,11 @@ def saved(view: View) -> Sequence[View]:
 
 def saved_large(view: View) -> Sequence[View]:
     there = with_run(view, ref(NEW), repr({"n": 8}))
+    return [view, there, with_publish(there, f"{KEY}@latest", NEW)]
+
+
+def saved_compressed(view: View) -> Sequence[View]:
+    there = with_run(view, ref(NEW), repr(TREES))
     return [view, there, with_publish(there, f"{KEY}@latest", NEW)]
 
 
@@ -207,7 +225,7 @@ def laptop() -> ArtifactStore:
     store = ArtifactStore(memory, registry=REGISTRY, clock=lambda: began, actor="laptop", provenance=False)
     marks = (f"{number:032x}" for number in count(1))
     store._context = replace(store._context, new_write_id=lambda: next(marks))
-    run = store.save({"n": 7}, OTHER, run_id=MIGRATED, components={"extra": b"x" * 1000})
+    run = packing(store).save({"n": 7}, OTHER, run_id=MIGRATED, components={"extra": b"x" * 20_000})
     store.promote(run, "latest", reason="again")
     return store
 
@@ -319,6 +337,14 @@ OPERATIONS = {
         ),
         Operation(
             "save large", served, _save_large, saved_large, is_published, names_last("latest", NEW), large=True
+        ),
+        Operation(
+            "save compressed", served, lambda store: packing(store).save(TREES, KEY, run_id=NEW), saved_compressed,
+            is_published, names_last("latest", NEW),
+        ),
+        Operation(
+            "load compressed", with_compressed, lambda store: store.load(ref(NEW)), as_it_was,
+            lambda value: value == TREES, lambda view: True, reads_only=True,
         ),
         Operation(
             "promote", served, lambda store: store.promote(ref(SPARE), "production"),

@@ -19,6 +19,10 @@ ALIASES = ("latest", "production")
 NOTHING = "nothing"
 
 
+TREES = "leaf_value=0.25 " * 1500
+"""So long that a client that compresses does so."""
+
+
 class Model:
     """What a store should hold: committed values, when they were deleted, and per alias everything that it named."""
 
@@ -87,7 +91,10 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         name = uuid.uuid4().hex
         self.model = Model()
-        self.clients = tuple(ArtifactStore(MemoryBackend(name, clock=self.time), clock=self.time) for _ in range(2))
+        self.clients = tuple(
+            ArtifactStore(MemoryBackend(name, clock=self.time), clock=self.time, compression=compression)
+            for compression in (None, "zstd")
+        )
         self.counter = 0
 
     def time(self):
@@ -106,7 +113,9 @@ class StoreMachine(RuleBasedStateMachine):
     def save(self, client, key, alias, policy, day):
         self.counter += 1
         run_id = f"202401{day:02d}_000000_n{self.counter}"
-        run = self.clients[client].save({"n": self.counter}, key, alias=alias, publish=policy, run_id=run_id)
+        value = {"n": self.counter, "trees": TREES}
+        run = self.clients[client].save(value, key, alias=alias, publish=policy, run_id=run_id)
+        assert any(entry.zstd for entry in run.manifest.files) is (client == 1)
         named = self.model.named(key, alias)
         wanted = {
             "always": True,
@@ -115,7 +124,7 @@ class StoreMachine(RuleBasedStateMachine):
             "expect=0": named == NOTHING,
         }[policy]
         assert bool(run.published) is wanted
-        self.model.values[key, run_id] = {"n": self.counter}
+        self.model.values[key, run_id] = value
         self.model.wishes[key, run_id] = (alias, policy, self.model.now)
         if wanted:
             self.model.publish(key, alias, run_id)
