@@ -6,7 +6,7 @@ Never raises on what is stored. Reads only, but for throw-away objects that try 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -26,7 +26,7 @@ from artifact_store.ops import opening, probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult
 from artifact_store.ops.gc import RunObjects
-from artifact_store.ops.plan import Plan, PlanStep
+from artifact_store.ops.plan import CarryOut, Plan, PlanStep, one_by_one
 from artifact_store.ops.prune import check_span
 
 _ORDER: Final = ("fix", "restore", "rebuild", "quarantine", "sweep", "clear", "abort", "keep")
@@ -207,7 +207,7 @@ def plan_repairs(
         repairs.setdefault(_step(target, repair, quarantine=quarantine), repair)
     steps = sorted(repairs, key=lambda step: (step.target != keys.STORE_MARKER, _ORDER.index(step.action), step.target))
 
-    def start() -> Callable[[PlanStep], StepResult]:
+    def start() -> CarryOut:
         times: list[datetime] = []
 
         def carry_out(step: PlanStep) -> StepResult:
@@ -216,7 +216,7 @@ def plan_repairs(
                 times.append(probe.storage_time(context.backend, context.retry))
             return repairs[step].carry_out(times[0] if times else context.now())
 
-        return carry_out
+        return one_by_one(carry_out)
 
     return Plan(steps, start)
 

@@ -8,7 +8,7 @@ Why: docs/decisions/0029-the-cache.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.pointer import Pointer
 from artifact_store.errors import AccessDenied, ArtifactStoreError, InvalidOption
 from artifact_store.ops.delete import StepResult
-from artifact_store.ops.plan import Plan, PlanStep
+from artifact_store.ops.plan import CarryOut, Plan, PlanStep, one_by_one
 from artifact_store.storage.cache import FileCache, Seen
 from artifact_store.storage.cache_folder import CacheEntry
 from artifact_store.storage.sizes import bytes_of
@@ -145,7 +145,7 @@ class Cache:
             raise AccessDenied(f"the cache {self.folder} cannot be listed: {error.strerror or error}") from error
         return sorted(found, key=lambda entry: entry.used_at, reverse=True)
 
-    def _removing(self, planned: Mapping[str, Cached]) -> Callable[[PlanStep], StepResult]:
+    def _removing(self, planned: Mapping[str, Cached]) -> CarryOut:
         self._files.folder.clear_unfinished()
 
         def remove(step: PlanStep) -> StepResult:
@@ -160,7 +160,7 @@ class Cache:
                 raise AccessDenied(f"{entry.path} cannot be removed: it is in use, or the folder may not be written")
             return StepResult("cleared")
 
-        return remove
+        return one_by_one(remove)
 
 
 def _span(value: object) -> timedelta | None:

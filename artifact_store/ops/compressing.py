@@ -22,7 +22,7 @@ from artifact_store.ops import opening
 from artifact_store.ops.context import Context
 from artifact_store.storage import zstd
 from artifact_store.storage.hashing import Hashed
-from artifact_store.storage.transfer import open_private, pieces_of, status_of
+from artifact_store.storage.transfer import open_private, pieces_of, source_status
 
 _LEAST: Final = 16 << 10
 """Bytes of a file that is worth the while."""
@@ -65,7 +65,9 @@ def packed_ahead(
                 return file
             return replace(file, source=target, staged=True, unpacked=plain)
 
-        packed = context.workers.every(pack, list(enumerate(chosen)), size=lambda found: status_of(found[1]).st_size)
+        packed = context.workers.every(
+            pack, list(enumerate(chosen)), size=lambda found: source_status(found[1]).st_size
+        )
         instead = {file.path: file for file in packed}
         yield [instead.get(file.path, file) for file in files]
 
@@ -82,7 +84,7 @@ def _may_be(file: Outgoing, taken: set[str]) -> bool:
         file.path != keys.METADATA
         and path.suffix.lower() not in _MAPPED
         and folded(file.path + keys.PACKED) not in taken
-        and status_of(file).st_size >= _LEAST
+        and source_status(file).st_size >= _LEAST
     )
 
 

@@ -28,24 +28,27 @@ Why: docs/decisions/0009-two-phase-deletion.md
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar, cast
 
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.outline import Outline
 from artifact_store.core.tombstone import Tombstone
-from artifact_store.errors import ArtifactStoreError, Conflict, OutcomeUnknown, RunInUse, Unavailable
+from artifact_store.errors import AccessDenied, ArtifactStoreError, Conflict, OutcomeUnknown, RunInUse, Unavailable
 from artifact_store.ops import index, listing
 from artifact_store.ops.context import Context
 from artifact_store.ops.outage import Outage
-from artifact_store.ops.records import deleted
+from artifact_store.ops.records import Stored, deleted
 from artifact_store.storage.base import Entry
 from artifact_store.storage.conditional_write import Outcome
 
+A = TypeVar("A")
+T = TypeVar("T")
 Result = Literal["deleted", "restored", "swept", "cleared", "aborted", "rebuilt", "quarantined", "fixed", "kept"]
 
 
@@ -82,17 +85,103 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
         Conflict: another client changed it at this moment.
         OutcomeUnknown: it may be marked.
     """
-    records = context.records
-    seen = records.run(key, run_id)
+    (found,) = mark_all(context, key, [(run_id, reason)])
+    if isinstance(found, ArtifactStoreError):
+        raise found
+    return found
+
+
+def mark_all(
+    context: Context, key: ModelKey, runs: Sequence[tuple[RunId, str]]
+) -> list[Tombstone | ArtifactStoreError]:
+    """Hide runs of a model, each for its reason; return the tombstone of each, or why it is not hidden, in their order.
+
+    As :func:`mark` does, with one look at the pointers before all of them, and one after all.
+    """
+    seen = outcomes(context, [run_id for run_id, _ in runs], partial(_committed, context, key))
+    if all(isinstance(found, ArtifactStoreError) for found in seen):
+        return cast("list[Tombstone | ArtifactStoreError]", seen)
+    before = _named(context, key)
+
+    def one(told: tuple[tuple[RunId, str], Stored[Manifest] | ArtifactStoreError]) -> Tombstone:
+        (run_id, reason), found = told
+        if isinstance(found, ArtifactStoreError):
+            raise found
+        if isinstance(before, ArtifactStoreError):
+            raise before
+        refuse_named(key, run_id, before.get(run_id, ()))
+        return _write_mark(context, found, reason)
+
+    stones = outcomes(context, list(zip(runs, seen, strict=True)), one)
+    if all(isinstance(stone, ArtifactStoreError) for stone in stones):
+        return stones
+    return outcomes(context, stones, partial(_confirmed, context, key, _named(context, key)))
+
+
+def outcomes(context: Context, items: Sequence[A], call: Callable[[A], T]) -> list[T | ArtifactStoreError]:
+    """Return what ``call`` returns of each item, or raises: side by side, where the storage is far away.
+
+    Once the storage has failed several times in a row, what is left is not tried.
+    """
+    outage = Outage(Unavailable, AccessDenied, OutcomeUnknown)
+
+    def one(item: A, stop: object = None) -> T | ArtifactStoreError:
+        del stop  # one failure does not stop the others
+        if outage.has_begun:
+            return Unavailable("it was not tried, since the storage had failed again and again: try again later")
+        try:
+            found: T | ArtifactStoreError = call(item)
+        except ArtifactStoreError as error:
+            found = error
+        outage.record(found)
+        return found
+
+    if len(items) == 1 or context.backend.is_near:
+        return [one(item) for item in items]
+    return context.tasks.every(one, items, size=lambda _: 0)
+
+
+def _committed(context: Context, key: ModelKey, run_id: RunId) -> Stored[Manifest]:
+    seen = context.records.run(key, run_id)
     if isinstance(seen.value, Tombstone):
         raise deleted(seen.value)
-    refuse_named(key, run_id, named_by(context, key, run_id))
-    stone = Tombstone.mark(seen.value, context.publish_info(reason))
+    return cast("Stored[Manifest]", seen)
+
+
+def _named(context: Context, key: ModelKey) -> Mapping[str, Sequence[str]] | ArtifactStoreError:
+    """Return the aliases that name each run of a model now, or why that cannot be told."""
+    found: dict[str, list[str]] = {}
+    try:
+        for alias, pointer in listing.aliases(context, key).items():
+            if pointer.run_id is not None:
+                found.setdefault(pointer.run_id, []).append(alias)
+    except ArtifactStoreError as error:
+        return error
+    return found
+
+
+def _write_mark(context: Context, seen: Stored[Manifest], reason: str) -> Tombstone:
+    manifest = seen.value
+    key, run_id = manifest.key, RunId(manifest.run_id)
+    stone = Tombstone.mark(manifest, context.publish_info(reason))
     index.announce(context, "gone", key, run_id, stone.write_id[:8])
-    if records.write(stone, over=seen) is Outcome.LOST:
-        records.manifest(key, run_id)  # raises RunDeleted where another client was faster
+    if context.records.write(stone, over=seen) is Outcome.LOST:
+        context.records.manifest(key, run_id)  # raises RunDeleted where another client was faster
         raise Conflict(f"{stone.label} was deleted and brought back by another client at this moment; look at it again")
-    trouble = _trouble_with_aliases(context, key, run_id)
+    return stone
+
+
+def _confirmed(
+    context: Context,
+    key: ModelKey,
+    named: Mapping[str, Sequence[str]] | ArtifactStoreError,
+    stone: Tombstone | ArtifactStoreError,
+) -> Tombstone:
+    """Return the tombstone if no alias names the run; else bring the run back, and raise why."""
+    if isinstance(stone, ArtifactStoreError):
+        raise stone
+    run_id = RunId(stone.run_id)
+    trouble = _trouble(key, run_id, named)
     if trouble is None:
         return stone
     try:
@@ -113,11 +202,15 @@ def mark(context: Context, key: ModelKey, run_id: RunId, *, reason: str) -> Tomb
     ) from trouble
 
 
-def _trouble_with_aliases(context: Context, key: ModelKey, run_id: RunId) -> ArtifactStoreError | None:
+def _trouble(
+    key: ModelKey, run_id: RunId, named: Mapping[str, Sequence[str]] | ArtifactStoreError
+) -> ArtifactStoreError | None:
     """Return why a marked run may not stay so: an alias names it, or that could not be looked up."""
+    if isinstance(named, ArtifactStoreError):
+        return named
     try:
-        refuse_named(key, run_id, named_by(context, key, run_id))
-    except ArtifactStoreError as error:
+        refuse_named(key, run_id, named.get(run_id, ()))
+    except RunInUse as error:
         return error
     return None
 

@@ -8,12 +8,13 @@ process is known to be gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from operator import attrgetter
+from typing import Final
 
 from artifact_store.core import keys
 from artifact_store.core.manifest import Manifest
@@ -24,12 +25,15 @@ from artifact_store.errors import AccessDenied, ArtifactStoreError, Unavailable,
 from artifact_store.ops import delete, index_writing, listing, opening, probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult, duration_text
-from artifact_store.ops.plan import Action, Plan, PlanStep
+from artifact_store.ops.plan import Action, CarryOut, Plan, PlanStep, one_by_one
 from artifact_store.ops.prune import check_span
 from artifact_store.problems import Problem
 from artifact_store.storage.base import Entry, Unfinished
 from artifact_store.storage.owned_folder import remove_leftover
 from artifact_store.storage.retry import with_retry
+
+_AT_ONCE: Final = 8
+"""So many runs are swept at once; each of them removes its files side by side."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +87,24 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
     """
     check_span("grace", grace)
     if not opening.check_store(context.records):
-        return Plan((), lambda: lambda _: StepResult("kept"), notes=[opening.no_store(context.backend)])
+        return Plan((), lambda: one_by_one(lambda _: StepResult("kept")), notes=[opening.no_store(context.backend)])
     found = _Scan(context, grace, context.now())
     steps = [*found.runs(), *found.uploads(), *found.probes(), *found.index(), *found.staged()]
 
-    def start() -> Callable[[PlanStep], StepResult]:
+    def start() -> CarryOut:
         opening.ensure_open_existing(context)
         now = probe.storage_time(context.backend, context.retry)
-        return lambda step: (
-            index_writing.take_in(context)
-            if step.target == keys.INDEX
-            else carry_out(context, step, grace=grace, now=now)
+        return lambda steps: delete.outcomes(
+            context,
+            steps,
+            lambda step: (
+                index_writing.take_in(context)
+                if step.target == keys.INDEX
+                else carry_out(context, step, grace=grace, now=now)
+            ),
         )
 
-    return Plan(steps, start, problems=found.problems, notes=found.notes)
+    return Plan(steps, start, problems=found.problems, notes=found.notes, at_once=_AT_ONCE)
 
 
 def carry_out(context: Context, step: PlanStep, *, grace: timedelta, now: datetime) -> StepResult:

@@ -90,6 +90,23 @@ class PlanResult:
         return sum(one.step.bytes for one in self.done if one.result in _REMOVED)
 
 
+CarryOut = Callable[[Sequence[PlanStep]], Iterable[StepResult | ArtifactStoreError]]
+"""Carries out steps, and gives what came of each, in their order."""
+
+
+def one_by_one(carry_out: Callable[[PlanStep], StepResult]) -> CarryOut:
+    """Return what carries out each step once it is asked what came of it."""
+
+    def carried(steps: Sequence[PlanStep]) -> Iterator[StepResult | ArtifactStoreError]:
+        for step in steps:
+            try:
+                yield carry_out(step)
+            except ArtifactStoreError as error:
+                yield error
+
+    return carried
+
+
 class Plan:
     """What would happen, step by step; iterating and printing it change nothing, :meth:`apply` does it.
 
@@ -100,8 +117,9 @@ class Plan:
     def __init__(
         self,
         steps: Iterable[PlanStep],
-        begin: Callable[[], Callable[[PlanStep], StepResult]],
+        begin: Callable[[], CarryOut],
         *,
+        at_once: int = 1,
         problems: Sequence[Problem] = (),
         notes: Sequence[str] = (),
         strict: bool = False,
@@ -109,7 +127,7 @@ class Plan:
         self.steps = tuple(steps)
         self.problems = tuple(problems)
         self.notes = tuple(notes)
-        self._begin, self._strict = begin, strict
+        self._begin, self._at_once, self._strict = begin, at_once, strict
 
     def __iter__(self) -> Iterator[PlanStep]:
         return iter(self.steps)
@@ -149,16 +167,15 @@ class Plan:
         carry_out = self._begin()
         done: list[AppliedStep] = []
         outage = Outage(Unavailable, AccessDenied, OutcomeUnknown)
-        for step in self.changes:
-            try:
-                found = carry_out(step)
-            except ArtifactStoreError as error:
-                outage.record(error)
-                if outage.has_begun or self._strict:
-                    error.add_note(f"{len(done)} of {len(self.changes)} steps had come to an end before.")
-                    raise
-                done.append(AppliedStep(step, "kept", str(error), error))
-            else:
+        for first in range(0, len(self.changes), self._at_once):
+            steps = self.changes[first : first + self._at_once]
+            for step, found in zip(steps, carry_out(steps), strict=True):
                 outage.record(found)
-                done.append(AppliedStep(step, found.result, found.detail))
+                if isinstance(found, StepResult):
+                    done.append(AppliedStep(step, found.result, found.detail))
+                    continue
+                if outage.has_begun or self._strict:
+                    found.add_note(f"{len(done)} of {len(self.changes)} steps had come to an end before.")
+                    raise found
+                done.append(AppliedStep(step, "kept", str(found), found))
         return PlanResult(tuple(done))

@@ -8,10 +8,11 @@ decides; :mod:`artifact_store.ops.delete` carries it out, and looks at the point
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 from typing import Any, Final
 
 from artifact_store.core.manifest import Manifest, PublishIntent
@@ -29,11 +30,13 @@ from artifact_store.errors import (
 from artifact_store.ops import delete, listing, opening, promote
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult, duration_text
-from artifact_store.ops.plan import Plan, PlanStep
+from artifact_store.ops.plan import CarryOut, Plan, PlanStep
 from artifact_store.problems import Problem
 
 GRACE: Final = timedelta(days=7)
 """How long a deleted run can be brought back, and how long a save is given to end."""
+AT_ONCE: Final = 32
+"""So many runs are hidden together: the pointers of their model are read before all of them and after all."""
 _LAST: Final = 2
 _SHOWN: Final = 8
 _BEST: Final = "keep_best is (metric, number) or (metric, number, 'min')"
@@ -139,18 +142,18 @@ def plan_delete(context: Context, key: ModelKey, run_id: RunId, *, reason: str) 
     delete.refuse_named(key, run_id, delete.named_by(context, key, run_id))
     step = PlanStep(manifest.label, "delete", reason or "it was asked for", manifest.size, key, run_id)
 
-    def start() -> Callable[[PlanStep], StepResult]:
+    def start() -> CarryOut:
         opening.ensure_open_existing(context)
-        return lambda _: _mark(context, step, reason)
+        return lambda _: _marked(context, key, [(run_id, reason)])
 
     return Plan([step], start, strict=True)
 
 
-def _mark(context: Context, step: PlanStep, reason: str) -> StepResult:
-    assert step.key is not None
-    assert step.run_id is not None
-    delete.mark(context, step.key, step.run_id, reason=reason)
-    return StepResult("deleted")
+def _marked(
+    context: Context, key: ModelKey, runs: Sequence[tuple[RunId, str]]
+) -> Iterator[StepResult | ArtifactStoreError]:
+    for found in delete.mark_all(context, key, runs):
+        yield found if isinstance(found, ArtifactStoreError) else StepResult("deleted")
 
 
 def plan_prune(context: Context, key: ModelKey | None, rules: Rules, *, reason: str) -> Plan:
@@ -169,22 +172,38 @@ def plan_prune(context: Context, key: ModelKey | None, rules: Rules, *, reason: 
     problems: list[Problem] = []
     steps = [step for key in models for step in plan_model(context, key, rules, problems)]
 
-    def start() -> Callable[[PlanStep], StepResult]:
+    def start() -> CarryOut:
         opening.ensure_open_existing(context)
         again: dict[ModelKey, dict[RunId | None, PlanStep]] = {}
 
-        def carry_out(step: PlanStep) -> StepResult:
-            assert step.key is not None
-            if step.key not in again:
-                again[step.key] = {found.run_id: found for found in plan_model(context, step.key, rules, [])}
-            now = again[step.key].get(step.run_id)
-            if now is None or now.action == "keep":
-                return StepResult("kept", "it is gone" if now is None else now.reason)
-            return _mark(context, now, reason or f"pruned: {now.reason}")
+        def carry_out(steps: Sequence[PlanStep]) -> Iterator[StepResult | ArtifactStoreError]:
+            for model, of_model in groupby(steps, key=attrgetter("key")):
+                if model not in again:
+                    again[model] = {found.run_id: found for found in plan_model(context, model, rules, [])}
+                yield from _pruned(context, model, list(of_model), again[model], reason)
 
         return carry_out
 
-    return Plan(steps, start, problems=problems, notes=notes)
+    return Plan(steps, start, problems=problems, notes=notes, at_once=AT_ONCE)
+
+
+def _pruned(
+    context: Context,
+    key: ModelKey,
+    steps: Sequence[PlanStep],
+    again: Mapping[RunId | None, PlanStep],
+    reason: str,
+) -> Iterator[StepResult | ArtifactStoreError]:
+    """Yield what comes of each step, in their order: those that still are to go are marked together."""
+    now = [again.get(step.run_id) for step in steps]
+    going = [step for step in now if step is not None and step.action != "keep" and step.run_id is not None]
+    told = [(step.run_id, reason or f"pruned: {step.reason}") for step in going if step.run_id is not None]
+    marked = _marked(context, key, told) if told else iter(())
+    for step in now:
+        if step is None or step.action == "keep":
+            yield StepResult("kept", "it is gone" if step is None else step.reason)
+        else:
+            yield next(marked)
 
 
 def plan_model(context: Context, key: ModelKey, rules: Rules, problems: list[Problem]) -> list[PlanStep]:

@@ -97,12 +97,12 @@ def upload(
     def one(found: tuple[Outgoing, os.stat_result], stop: threading.Event) -> FileEntry:
         file, before = found
         entry = _Upload(backend, file, to, stop, until(stop, retry), report, before.st_size).run()
-        after = status_of(file)
+        after = source_status(file)
         if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
             raise _changed(file)
         return entry
 
-    sources = [(file, status_of(file)) for file in files]
+    sources = [(file, source_status(file)) for file in files]
     large = sum(status.st_size > LARGE for _, status in sources)
     at_once = min(len(files) - large, SMALL_AT_ONCE) + min(large, LARGE_AT_ONCE) * PARTS_AHEAD
     with UP.announce(at_once):
@@ -339,7 +339,7 @@ def pieces_of(file: Outgoing) -> Iterator[bytes]:
             yield piece
 
 
-def status_of(file: Outgoing) -> os.stat_result:
+def source_status(file: Outgoing) -> os.stat_result:
     """Return what the system says of a file that is to be stored; the errors are those of :func:`pieces_of`."""
     with _readable(file):
         return file.source.stat()

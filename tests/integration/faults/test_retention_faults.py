@@ -9,8 +9,10 @@ from artifact_store.core import keys
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import ArtifactStoreError, OutcomeUnknown
+from artifact_store.ops import prune
 from artifact_store.ops.verify import verify_run
 from artifact_store.storage.base import Unfinished
+from artifact_store.storage.memory import MemoryBackend
 from artifact_store.testing import Faults, FaultyBackend, SimulatedCrash
 from tests import invariants
 from tests.integration.faults import worlds
@@ -208,12 +210,50 @@ def test_a_dead_storage_ends_a_plan_after_a_few_steps():
         world.inner, Faults().on("write", key="*/manifest.json").unavailable(), sleep=lambda _: None
     )
     store = ArtifactStore(backend, clock=world.clock, timeout=0.05)
-    for name in range(5):
-        world.store.save({"n": name}, KEY, run_id=f"20230101_00000{name}", publish="never")
+    for name in range(prune.AT_ONCE + 20):
+        world.store.save({"n": name}, KEY, run_id=f"20230101_0000{name:02}", publish="never")
     with pytest.raises((errors.Unavailable, OutcomeUnknown)):
         store.prune(KEY, keep_last=0, grace=timedelta(0)).apply()
     tried = {one.key for one in backend.log if one.op == "write" and one.fault}
-    assert len(tried) == 3
+    assert 3 <= len(tried) <= prune.AT_ONCE  # those that were asked for together
+    world.finish()
+
+
+class Between(MemoryBackend):
+    """A memory that lets something happen before a certain object is written."""
+
+    def __init__(self, inner, key, happens):
+        super().__init__()
+        self._space, self._clock = inner._space, inner._clock
+        self._key, self._happens = key, happens
+
+    def write(self, key, data, *, when):
+        if key == self._key and self._happens is not None:
+            happens, self._happens = self._happens, None
+            happens()
+        return super().write(key, data, when=when)
+
+
+def test_of_runs_that_are_hidden_together_one_comes_back_that_an_alias_came_to_name():
+    world = World()
+    runs = [world.store.save({"n": n}, KEY, run_id=f"20230101_0000{n:02}", publish="never") for n in range(40)]
+    hidden, named = runs[3], runs[20]
+
+    def promote():
+        with pytest.raises(errors.RunDeleted):
+            world.store.promote(hidden, "production")
+        world.store.promote(named, "production")
+
+    middle = keys.manifest(ModelKey.parse(KEY), RunId(runs[7].run_id))
+    client = world.client(Between(world.inner, middle, promote))
+    applied = client.prune(KEY, keep_last=0, grace=timedelta(0)).apply()
+    results = {one.step.target: one for one in applied}
+    assert [type(problem.error) for problem in applied.problems] == [errors.RunInUse]
+    assert results[str(named.ref)].result == "kept"
+    assert world.store.load(f"{KEY}@production") == {"n": 20}
+    visible = {run.run_id for run in world.store.runs(KEY)}
+    assert {run.run_id for run in runs} & visible == {named.run_id}
+    assert results[str(hidden.ref)].result == "deleted"
     world.finish()
 
 
