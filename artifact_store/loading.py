@@ -19,10 +19,11 @@ from artifact_store.core.names import ModelKey
 from artifact_store.core.references import RefLike, RunRef
 from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.ops import resolve
-from artifact_store.ops.context import Context
+from artifact_store.ops.context import Context, check_called
 from artifact_store.ops.outage import Outage
 from artifact_store.run import Run
 from artifact_store.storage.threads import Begun, Cancelled, result_of
+from artifact_store.wording import brief
 
 T = TypeVar("T")
 
@@ -79,10 +80,13 @@ def load_many(
     and how many there are. After an outage of the storage nothing more is asked of it.
 
     Raises:
-        InvalidOption: ``refs`` is a single reference.
+        InvalidOption: ``refs`` is a single reference, or no list; or ``progress`` cannot be called.
     """
     if isinstance(refs, str | RunRef | ModelKey):
         raise InvalidOption(f"refs is a list of references, not one: [{str(refs)!r}]")
+    if not isinstance(refs, Iterable):
+        raise InvalidOption(f"refs is a list of references, not {brief(refs)}")
+    check_called("progress", progress)
     read = [_parsed(ref) for ref in refs]
     wanted = list(dict.fromkeys(one.ref for one in read if one))
     done: dict[RefLike, Loaded[T]] = {}

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from artifact_store.bulk.spec import Spec
 from artifact_store.bulk.work import Announce, Bulk
 from artifact_store.core.references import RefLike
+from artifact_store.errors import InvalidOption
 from artifact_store.ops import listing
-from artifact_store.ops.context import Context
+from artifact_store.ops.context import Context, check_called
+from artifact_store.storage.home import at_home
+from artifact_store.wording import brief
 
 if TYPE_CHECKING:
     from artifact_store.bulk.copies import Copies
@@ -62,6 +65,8 @@ class Moving:
         """
         from artifact_store.bulk.copies import Pair, PairSpec, copy_many, wanted
 
+        if not isinstance(other, Moving):
+            raise InvalidOption(f"other is the store to copy to, such as ArtifactStore('s3://…'), not {brief(other)}")
         what = wanted(self._context, _listed(refs), aliases)
         return copy_many(
             Pair(self._context, other._context),
@@ -96,8 +101,9 @@ class Moving:
         from artifact_store.bulk.copies import wanted
         from artifact_store.ops.export_runs import export_runs
 
+        check_called("announce", announce)
         what = wanted(self._context, _listed(refs), aliases)
-        return export_runs(self._context, what.manifests(self._context), what.aliases, Path(path), announce)
+        return export_runs(self._context, what.manifests(self._context), what.aliases, at_home(path), announce)
 
     def import_from(
         self,

@@ -37,6 +37,7 @@ from artifact_store.ops.context import Context
 from artifact_store.ops.copy_alias import AliasOutcome, copy_alias
 from artifact_store.ops.copy_run import copy_run, is_there
 from artifact_store.problems import Problem
+from artifact_store.wording import brief
 
 _OF_ONE = (NotFound, Conflict, Corrupt, InvalidInput, Unsupported, Untrusted)
 """Errors that say something about a run or an alias, and nothing about the storage."""
@@ -160,9 +161,12 @@ def wanted(source: Context, refs: Iterable[RefLike], aliases: Iterable[str] | No
 
     Raises:
         NotFound: a reference names nothing, or there is no store.
+        InvalidOption: ``aliases`` is no list.
     """
     if not opening.check_store(source.records):
         raise NotAStore(opening.no_store(source.backend))
+    if isinstance(aliases, str) or not isinstance(aliases, Iterable | None):
+        raise InvalidOption(f"aliases is a list of names, such as ['latest'], or [] for none, not {brief(aliases)}")
     names = None if aliases is None else [check_alias(alias) for alias in aliases]
     runs: dict[str, None] = {}
     found: dict[tuple[ModelKey, str], None] = {}

@@ -32,12 +32,19 @@ class Journal:
         """Open the journal, or begin it.
 
         Raises:
-            InvalidOption: the file holds the answers to another question, or something else, and is left as it is.
+            InvalidOption: the file holds the answers to another question, or something else, and is left as it is; or
+                there is no such folder.
             OSError: it cannot be read or written.
         """
         self.path = at_home(path)
         self.answers: dict[str, Any] = {}
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        try:
+            self._file = os.open(self.path, flags, 0o600)
+        except FileNotFoundError as error:
+            raise InvalidOption(
+                f"there is no folder {self.path.parent} for the journal {self.path.name}: make it, or name another file"
+            ) from error
         try:
             self._begin(line({"question": question}), canonical(question))
         except BaseException:

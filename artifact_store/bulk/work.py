@@ -21,6 +21,7 @@ from artifact_store.bulk.journal import Journal
 from artifact_store.bulk.pool import Pool, Rounds, workers_of
 from artifact_store.bulk.verdicts import JSON, error_from_json, error_to_json
 from artifact_store.errors import ArtifactStoreError, InvalidInput, InvalidOption, WorkerLost
+from artifact_store.ops.context import check_called
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -74,6 +75,10 @@ class Bulk:
     jobs: int | None = None
     resume: str | Path | None = None
     announce: Announce | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be told how far it is."""
+        check_called("announce", self.announce)
 
 
 @dataclass(frozen=True, slots=True)

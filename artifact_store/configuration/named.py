@@ -27,7 +27,7 @@ PASSWORD: Final = "ARTIFACT_STORE_KEY_PASSWORD"  # noqa: S105 -- the name of a v
 LoadSigner = Callable[[Path], Signer | None]
 _OPTIONS: Final = ("endpoint_url", "region", "profile")
 """Settings that are storage options."""
-_SAFE: Final = ("s3://", "s3a://", "gs://", "gcs://", "memory://")
+_SAFE: Final = ("s3://", "s3a://", "gs://", "gcs://", "memory://", "file://")
 """Places whose host is that of a cloud, or none, whatever follows."""
 
 
@@ -101,8 +101,7 @@ class Configuration:
         if url.file is None or not url.file.project:
             return None
         own = {file.stores[name].get("url", url.value) for file in self.files if name in file.stores}
-        is_far = "://" in url.value and not url.value.startswith(_SAFE)
-        return Endpoint(url.file.path, name, url.value, url.value) if is_far or own != {url.value} else None
+        return Endpoint(url.file.path, name, url.value, url.value) if _is_far(url.value) or own != {url.value} else None
 
     def arguments(
         self, name: str, load_signer: LoadSigner, *, ask: Callable[[str], bool | None] | None = None
@@ -186,6 +185,13 @@ def opened_by(name: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     options = StorageOptions.of(given.pop("storage_options", None))
     merged = Unshown({**found.pop("storage_options", {}), **options.given})
     return Unshown({**found, **given, **({"storage_options": StorageOptions(merged)} if merged else {})})
+
+
+def _is_far(url: str) -> bool:
+    """Tell whether a URL names a host of its own: by its scheme, behind another one, or as Windows names a share."""
+    if "://" in url:
+        return "::" in url or not url.startswith(_SAFE)
+    return url.startswith(("//", "\\\\"))
 
 
 def _near(name: str, names: Sequence[str]) -> str:

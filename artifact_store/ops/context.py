@@ -102,6 +102,12 @@ class Context:
         return PublishInfo(self.new_write_id(), self.now(), self.actor, reason)
 
 
+def check_called(name: str, value: object) -> None:
+    """Raise ``InvalidOption`` for what is neither ``None`` nor can be called."""
+    if value is not None and not callable(value):
+        raise InvalidOption(f"{name} is a function that is called meanwhile, not {brief(value)}")
+
+
 def make_context(
     backend: Backend,
     *,
@@ -127,6 +133,7 @@ def make_context(
         if compression != "zstd":
             raise InvalidOption(f"compression is 'zstd' or None, not {brief(compression)}")
         zstd.library()
+    check_called("progress", progress)
     if offline not in (True, False):
         raise InvalidOption(f"offline is True or False, not {brief(offline)}")
     if backend.staging_place is not None:

@@ -125,3 +125,8 @@ def test_a_line_beyond_all_measure_is_passed_over(path: Path) -> None:
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     Journal(tmp_path / "answers", QUESTION).close()
     assert (tmp_path / "answers").stat().st_mode & 0o077 in {0, 0o066}  # Windows has no modes
+
+
+def test_a_journal_in_no_folder_is_refused_with_what_to_do(tmp_path):
+    with pytest.raises(InvalidOption, match="there is no folder .*missing for the journal j: make it"):
+        Journal(tmp_path / "missing" / "j", {"q": 1})

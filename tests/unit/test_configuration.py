@@ -309,6 +309,24 @@ def test_a_url_with_a_host_of_its_own_is_asked_about_as_well_and_the_user_s_own_
     assert "takes no yes" in ran("config", "allow", "prod", status=2).stderr
 
 
+@pytest.mark.parametrize(
+    ("url", "is_far"),
+    [
+        ("/models", False),
+        ("C:\\models", False),
+        ("s3://bucket/models", False),
+        ("file:///models", False),
+        ("s3://bucket::https://host.example", True),
+        ("file://models::sftp://host.example", True),
+        ("https://host.example/models", True),
+        ("\\\\host\\share", True),
+        ("//host/share", True),
+    ],
+)
+def test_what_names_a_host_of_its_own(url, is_far):
+    assert named._is_far(url) is is_far
+
+
 def test_a_project_does_not_move_a_store_of_the_user_s_unseen(says, user_says):
     user_says('[stores.prod]\nurl = "s3://own/models"\nprofile = "trading"\n')
     says('[stores.prod]\nurl = "s3://strange/models"\n')

@@ -52,6 +52,15 @@ TAKEN: dict[str, tuple[str, Callable[[Any], object]]] = {
     "component": ("component", lambda value: saved().load(KEY, component=value)),
     "sha256": ("sha256", lambda value: saved().load(KEY, sha256=value)),
     "prefer": ("prefer|alias", lambda value: saved().find(KEY, prefer=value)),
+    "progress of many": ("progress", lambda value: saved().load_many([KEY], progress=value)),
+    "progress": ("progress", lambda value: ArtifactStore("memory://", progress=value)),
+    "target of a copy": ("other", lambda value: saved().copy(KEY, value)),
+    "target of a mirror": ("other", lambda value: saved().mirror(value)),
+    "aliases of a copy": ("aliases|alias", lambda value: saved().copy(KEY, store(), aliases=value)),
+    "announce of a copy": ("announce", lambda value: saved().copy(KEY, store(), announce=value)),
+    "announce of a validation": ("announce", lambda value: saved().validate(KEY, announce=value)),
+    "file of an export": ("path", lambda value: saved().export(KEY, value)),
+    "compression": ("compression", lambda value: ArtifactStore("memory://", compression=value)),
     "reason of a rollback": ("reason", lambda value: saved().rollback(KEY, reason=value)),
     "reason of a retirement": ("reason", lambda value: saved().retire(KEY, reason=value)),
     "names": ("name", FeatureSchema),
@@ -69,6 +78,12 @@ def test_an_option_of_the_wrong_type_is_refused_by_name(option: str, value: Any)
     name, give = TAKEN[option]
     with pytest.raises((InvalidOption, InvalidInput), match=name):
         give(value)
+
+
+@pytest.mark.parametrize("refs", [5, None, object()])
+def test_what_is_no_list_of_references_is_refused(refs: Any) -> None:
+    with pytest.raises(InvalidOption, match="refs is a list of references"):
+        saved().load_many(refs)
 
 
 def test_a_path_that_no_system_takes_is_refused() -> None:
