@@ -11,34 +11,30 @@ from artifact_store.report.gather import DETAILED
 FOLDER = "report"
 
 
-class _Number(click.ParamType):
-    """A number of runs, or ``all``."""
-
-    name = "number"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """Return the number; ``None`` for all."""
-        if value == "all":
-            return -1
-        return int(click.IntRange(min=0).convert(value, param, ctx))
-
-
 @click.command("report", cls=Command, short_help="Make pages about the store for a browser.")
 @click.option("--out", metavar="DIR", help=f"A folder or a URL to write to.  [default: {FOLDER}]")
 @click.option("--serve", is_flag=True, help="Write nothing: show the pages on this machine until Ctrl-C.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Of --serve; a free one unless given.")
 @click.option(
     "--details",
-    type=_Number(),
+    type=click.IntRange(min=0),
     default=DETAILED,
     show_default=True,
     metavar="N",
-    help="Features, files and environment of the N newest runs of each model, besides those with an alias; or 'all'.",
+    help="Features, files and environment of the N newest runs of each model, and of those that an alias names.",
 )
+@click.option("--all", "everything", is_flag=True, help="Features, files and environment of every run.")
 @click.option("--metric", metavar="NAME", help="What the overview shows of models that have it.")
 @pass_session
 def report_command(
-    session: Session, *, out: str | None, serve: bool, port: int | None, details: int, metric: str | None
+    session: Session,
+    *,
+    out: str | None,
+    serve: bool,
+    port: int | None,
+    details: int,
+    everything: bool,
+    metric: str | None,
 ) -> int:
     """Write pages about all models: aliases, metrics over time, history, runs and what differs between them.
 
@@ -50,7 +46,7 @@ def report_command(
         raise click.UsageError("--serve writes nothing: leave out --out")
     if port is not None and not serve:
         raise click.UsageError("--port belongs to --serve")
-    wanted = None if details < 0 else details
+    wanted = None if everything else details
     with session.store() as store:
         session.note(check_root(store))
         if serve:

@@ -46,7 +46,7 @@ class Describer:
         for name in _NOT_SHOWN:
             sections["schema"].pop(name, None)
         shown = {
-            section: {name: text_of(value) for name, value in values.items()}
+            section: {name: shown_text(value) for name, value in values.items()}
             for section, values in sections.items()
             if section not in {"metrics", "tags"}  # which the row has
         }
@@ -61,7 +61,7 @@ class Describer:
                 for name, part in manifest.components.items()
             ],
             "files": [[entry.path, entry.size, entry.sha256] for entry in manifest.files],
-            "made": {name: text_of(value) for name, value in _flat(manifest.provenance)},
+            "made": {name: shown_text(value) for name, value in _flat(manifest.provenance)},
             "data": {name: f"{data.size:,} bytes, sha256 {data.sha256}" for name, data in manifest.data.items()},
             "parent": _parent(manifest),
             "environment": self._environment(manifest),
@@ -81,7 +81,7 @@ class Describer:
 
     def _recorded(self, manifest: Manifest, part: Component) -> dict[str, Any]:
         if part.codec.name in _IN_TEXT and (text := self._text(manifest, part, ".txt")):
-            values = dict(_in_text(text[1]))
+            values: dict[str, float] = dict(_in_text(text[1]))
             kind = "how many splits use it"
         elif part.codec.name in _BESIDE and (text := self._text(manifest, part, ".json")):
             values = _beside(text[1], manifest)
@@ -112,7 +112,7 @@ class Describer:
         return {"verdict": str(verdict.verdict), "remarks": remarks}
 
 
-def text_of(value: object) -> str:
+def shown_text(value: object) -> str:
     """Return a value as text, each value another one: a text as it is, or as JSON where it could be taken for that."""
     if not isinstance(value, str):
         return canonical(value).decode()
@@ -159,7 +159,7 @@ def _parent(manifest: Manifest) -> dict[str, str | None] | None:
     return {"ref": manifest.parent.ref, "run": own, "manifest": manifest.parent.manifest_sha256}
 
 
-def _in_text(text: str) -> Iterator[tuple[str, int]]:
+def _in_text(text: str) -> Iterator[tuple[str, float]]:
     """Yield the features and in how many splits each is, as LightGBM writes them behind its trees."""
     _, _, rest = text.rpartition(_MARK)
     for line in rest.splitlines()[:MAX_SHOWN]:

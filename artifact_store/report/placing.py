@@ -174,7 +174,7 @@ class ReportPlace:
         self._retried(lambda: self._backend.write(self._key(name), data, when=Always()))
 
     def _children(self) -> list[str]:
-        with suppress(ContainerNotFound):
+        with suppress(ContainerNotFound):  # then there is nothing
             return [name for name in self._backend.children(self._prefix) if name not in _LEFT_ALONE]
         return []
 

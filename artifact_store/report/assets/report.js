@@ -536,7 +536,7 @@
     named(pair, "Tags", run.tags);
     if (!detail) {
       put(home, "p", { class: "empty" }, "Features, files and the environment of this run are not in this report, which has them of the newest runs and of those that an alias names. ")
-        .append("With --details all it has them of every run; and ", put(null, "code", {}, `artifact-store show ${ref}`), " shows them.");
+        .append("With --all it has them of every run; and ", put(null, "code", {}, `artifact-store show ${ref}`), " shows them.");
       return;
     }
     features(home, detail);
