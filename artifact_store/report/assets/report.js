@@ -166,7 +166,7 @@
         return line;
       });
       body.replaceChildren(...lines);
-      if (!lines.length) put(put(body, "tr"), "td", { colspan: columns.length, class: "dim" }, `No ${noun} fits.`);
+      if (!lines.length) put(put(body, "tr"), "td", { colspan: columns.length, class: "dim" }, "Nothing fits.");
       pager.hidden = pages === 1;
       back.disabled = page === 0;
       on.disabled = page >= pages - 1;

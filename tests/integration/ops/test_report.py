@@ -19,7 +19,7 @@ from artifact_store.storage.retry import RetryPolicy
 from artifact_store.testing import Faults, FaultyBackend
 from tests.integration.faults import worlds
 from tests.integration.faults.worlds import crash_after_crash
-from tests.stores import ENGINES, OpenStore, open_store, place, store  # noqa: F401 -- fixtures
+from tests.stores import OpenStore
 
 KEY = "gru/BTC;2FUSDT"
 PAGE = "models/gru/BTC;2FUSDT.html"
@@ -158,14 +158,16 @@ class TestPages:
             ]
             assert policies == [POLICY]
             for tag, attributes in page_at(folder, name).elements:
-                for place in ("src", "href"):
-                    target = attributes.get(place) or ""
+                for where in ("src", "href"):
+                    target = attributes.get(where) or ""
                     assert not re.match(r"(\w+:)?//|javascript:", target), (tag, target)
                 assert not [attribute for attribute in attributes if attribute.startswith("on") or attribute == "style"]
         for name in ("assets/report.js", "assets/report.css"):
             text = (folder / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
             assert "://" not in text
-            assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|fetch\(|XMLHttp|url\(", text)
+            assert not re.search(
+                r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|fetch\(|XMLHttp|url\(", text
+            )
 
     def test_the_texts_of_a_page_have_the_contrast_that_aa_asks_for(self, tmp_path: Path, folder: Path) -> None:
         ArtifactStore(tmp_path / "store").report(folder)
@@ -177,7 +179,11 @@ class TestPages:
             pairs = [("text", "back"), ("text", "sheet"), ("dim", "back"), ("dim", "sheet")]
             pairs += [("accent", "sheet"), ("accent", "back"), ("accent", "accent-soft"), ("bad", "bad-soft")]
             pairs += [("good", "good-soft"), ("warn", "warn-soft"), ("text", "bad-soft"), ("text", "accent-soft")]
-            assert {pair: contrast(*(colors[name] for name in pair)) for pair in pairs if contrast(*(colors[name] for name in pair)) < 4.5} == {}
+            assert {
+                pair: contrast(*(colors[name] for name in pair))
+                for pair in pairs
+                if contrast(*(colors[name] for name in pair)) < 4.5
+            } == {}
             assert contrast(colors["chart"], colors["sheet"]) >= 3
             assert contrast(colors["focus"], colors["back"]) >= 3
 
@@ -286,7 +292,8 @@ class TestImportances:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [("adam", "adam"), ("0.1", '"0.1"'), (0.1, "0.1"), ("null", '"null"'), (None, "null"), ([1], "[1]")]
+    ("value", "text"),
+    [("adam", "adam"), ("0.1", '"0.1"'), (0.1, "0.1"), ("null", '"null"'), (None, "null"), ([1], "[1]")],
 )
 def test_each_value_has_a_text_of_its_own(value: object, text: str) -> None:
     assert shown_text(value) == text
@@ -348,9 +355,7 @@ class TestPlaces:
         assert (folder / "models" / "mine.txt").exists()
         assert store.exists()
 
-    def test_a_bucket_takes_a_report_and_browsers_see_its_types(
-        self, tmp_path: Path, seaweed: Any, seaweed_prefix: str
-    ) -> None:
+    def test_a_bucket_takes_a_report(self, tmp_path: Path, seaweed: Any, seaweed_prefix: str) -> None:
         store = ArtifactStore(tmp_path / "store")
         fill(store)
         target = f"{seaweed.url(seaweed_prefix)}/reports/today"
@@ -435,7 +440,7 @@ def report(store: ArtifactStore) -> Any:
 
 class TestFaults:
     @pytest.mark.parametrize("landed", [False, True], ids=["before", "after"])
-    def test_after_a_crash_at_any_operation_the_same_call_makes_the_same_report(self, landed: bool) -> None:
+    def test_after_a_crash_at_any_operation_the_same_call_makes_the_same_report(self, *, landed: bool) -> None:
         whole = World()
         report(whole.client(whole.inner))
         wanted = {key: whole.inner.read(key, limit=1 << 24).data for key in keys_of(whole)}
