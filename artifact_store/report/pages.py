@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -50,12 +52,19 @@ def templates() -> jinja2.Environment:
         import jinja2
     except ImportError as missing:
         raise ReportUnavailable(f"a report is made with Jinja2: {pip_install('report')}") from missing
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HOME / "templates"),
+    return _compiled(jinja2)
+
+
+@cache
+def _compiled(library: ModuleType) -> jinja2.Environment:
+    """Return the templates, which are compiled once in a process."""
+    made: jinja2.Environment = library.Environment(
+        loader=library.FileSystemLoader(HOME / "templates"),
         autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        undefined=library.StrictUndefined,
         trim_blocks=True,
     )
+    return made
 
 
 def rendered(shown: Shown, made_with: jinja2.Environment, metric: str | None = None) -> Iterator[tuple[str, bytes]]:

@@ -48,5 +48,5 @@ def read(store: ArtifactStore, runs: int, details: int) -> None:
     for key in store.models():
         for alias in store.aliases(key):
             assert store.history(f"{key}@{alias}")
-        for run in store.runs(key, limit=details):
+        for run in store.runs(key, limit=details) if details else ():
             assert run.manifest.files
