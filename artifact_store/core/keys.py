@@ -200,7 +200,7 @@ def index_notice(kind: str, key: ModelKey, run_id: str, token: str) -> str:
 
 def page(key: ModelKey) -> str:
     """Return the name of the page of a model, below the folder of a report."""
-    return _bounded(f"models/{model_prefix(key).rstrip('/')}.html")
+    return f"models/{model_prefix(key).rstrip('/')}.html"
 
 
 def seen_alias(store_id: str, key: ModelKey, alias: str) -> str:
