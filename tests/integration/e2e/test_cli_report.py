@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from artifact_store import errors
+from artifact_store import Example, errors
 from artifact_store.cli.app import app
 from artifact_store.report.pages import POLICY
 from artifact_store.report.serving import ReportServer
@@ -60,19 +60,37 @@ class TestCommand:
         assert f"Problem: {run.ref}" in said.stderr
         assert cli.json_of_any_status("report", "--out", tmp_path / "out")["problems"][0]["where"] == str(run.ref)
 
+    def test_the_command_that_a_page_names_repeats_the_golden_predictions(self, cli: Cli, tmp_path: Path) -> None:
+        lightgbm, numpy = pytest.importorskip("lightgbm"), pytest.importorskip("numpy")
+        rows = numpy.random.default_rng(1).normal(size=(100, 2))
+        settings = {"verbose": -1, "num_threads": 1}
+        booster = lightgbm.train(settings, lightgbm.Dataset(rows, rows[:, 0]), num_boost_round=3)
+        run = cli.store.save(booster, "gbm/X", example=Example(rows[:5], booster.predict(rows[:5])))
+        cli.store.report(tmp_path / "out")
+        page = (tmp_path / "out" / "models" / "gbm" / "X.html").read_text(encoding="utf-8")
+        (command,) = re.findall(r"`artifact-store (verify [^`]+)`", page)
+        assert command == f"verify {run.ref} --predict"
+        assert cli.json(*command.split())["ok"]
+
     def test_options_that_do_not_go_together_are_refused(self, cli: Cli, tmp_path: Path) -> None:
-        assert cli.error("report", "--serve", "--out", tmp_path / "out")[0] == 2
-        assert cli.error("report", "--port", "8000")[0] == 2
+        status, error = cli.error("report", "--serve", "--out", tmp_path / "out")
+        assert (status, "--serve writes nothing: leave out --out" in error["message"]) == (2, True)
+        status, error = cli.error("report", "--port", "8000")
+        assert (status, "--port belongs to --serve" in error["message"]) == (2, True)
         status, error = cli.error("report", "--out", tmp_path / "store" / "gru")
         assert (status, error["code"]) == (2, "invalid-option")
 
     @pytest.mark.skipif(sys.platform == "win32", reason="no signal of this kind is sent there")
-    def test_it_serves_until_it_is_interrupted(self, cli: Cli) -> None:
-        command = [sys.executable, "-m", "artifact_store.cli", "--store", str(cli.url), "report", "--serve", "--json"]
+    def test_it_serves_on_the_port_that_it_is_told_until_it_is_interrupted(self, cli: Cli) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        serve = ["report", "--serve", "--port", str(port), "--json"]
+        command = [sys.executable, "-m", "artifact_store.cli", "--store", str(cli.url), *serve]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
             assert program.stdout is not None
             lines = [program.stdout.readline() for _ in range(3)]
             url = json.loads("".join(lines))["url"]
+            assert url == f"http://127.0.0.1:{port}/"
             with closing(HTTPConnection("127.0.0.1", urlsplit(url).port, timeout=10)) as connection:
                 connection.request("GET", "/")
                 assert KEY.encode() in connection.getresponse().read()
