@@ -14,13 +14,10 @@ from urllib.parse import unquote, urlsplit
 
 from artifact_store.errors import InvalidOption
 from artifact_store.report.pages import POLICY
+from artifact_store.storage.content_types import content_type
 
 ADDRESS: Final = "127.0.0.1"
-_TYPES: Final = {
-    "css": "text/css; charset=utf-8",
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-}
+PLAIN: Final = "text/plain; charset=utf-8"
 _PATIENCE: Final = 30.0
 """Seconds that a client may take for its request."""
 
@@ -81,12 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
         if data is None:
             self._send(HTTPStatus.NOT_FOUND, b"the report has no such page\n", with_body=with_body)
         else:
-            kind = _TYPES.get(name.rpartition(".")[2], "application/octet-stream")
-            self._send(HTTPStatus.OK, data, kind, with_body=with_body)
+            self._send(HTTPStatus.OK, data, content_type(name) or PLAIN, with_body=with_body)
 
-    def _send(
-        self, status: HTTPStatus, data: bytes, kind: str = "text/plain; charset=utf-8", *, with_body: bool
-    ) -> None:
+    def _send(self, status: HTTPStatus, data: bytes, kind: str = PLAIN, *, with_body: bool) -> None:
         self.send_response(status)
         for name, value in {
             "Content-Type": kind,
