@@ -15,16 +15,13 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from artifact_store import ArtifactStore, FeatureSchema
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 HERE = Path(__file__).resolve().parents[1]
 PICTURES = HERE / "docs" / "report"
@@ -103,13 +100,12 @@ def browser(chromium: str) -> Iterator[Any]:
 def pictures(report: Path, chromium: str, target: Path) -> list[Path]:
     """Take all pictures of a report, and return where they are."""
     page_of = report / "models" / "lightgbm" / "EURUSD.html"
-    runs = sorted((run for run in ArtifactStore(report.parent / "models").runs("lightgbm/EURUSD")), key=str)
-    newest, before = str(runs[-3].run_id), str(runs[-4].run_id)
-    views: dict[str, tuple[Path, str, Callable[[Page], object] | None]] = {
-        "overview": (report / "index.html", "", None),
-        "model": (page_of, "", None),
-        "run": (page_of, f"#run={newest}", None),
-        "diff": (page_of, f"#diff={before}..{newest}", None),
+    runs = [run.run_id for run in ArtifactStore(report.parent / "models").runs("lightgbm/EURUSD", limit=4)]
+    views = {
+        "overview": (report / "index.html", ""),
+        "model": (page_of, ""),
+        "run": (page_of, f"#run={runs[2]}"),
+        "diff": (page_of, f"#diff={runs[3]}..{runs[2]}"),
     }
     target.mkdir(parents=True, exist_ok=True)
     made = []
@@ -119,11 +115,9 @@ def pictures(report: Path, chromium: str, target: Path) -> list[Path]:
                 color_scheme=scheme, viewport={"width": size[0], "height": size[1]}, offline=True, locale="en-GB"
             )
             page = context.new_page()
-            for name, (file, place, act) in views.items():
+            for name, (file, place) in views.items():
                 page.goto("about:blank")
                 page.goto(file.as_uri() + place)
-                if act is not None:
-                    act(page)
                 made.append(target / f"{name}-{suffix}.png")
                 page.screenshot(path=made[-1])
                 shrink(made[-1])
