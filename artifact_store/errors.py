@@ -325,6 +325,10 @@ class SigningUnavailable(Unsupported, code="signing-unavailable"):
     """The library that signs and verifies is not installed, or a key has to stay in the process that loaded it."""
 
 
+class ReportUnavailable(Unsupported, code="report-unavailable"):
+    """The library that makes the pages of a report is not installed."""
+
+
 class ConditionsUnsupported(Unsupported, code="conditions-unsupported"):
     """The storage cannot honour a conditional write, so the store refuses to write through it."""
 

@@ -32,6 +32,7 @@ from artifact_store.ops import pointer_trust, promote, resolve, verify
 from artifact_store.ops.context import Compression
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.reader import Reader
+from artifact_store.reporting import Reporting
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
 from artifact_store.storage.open import opened_or_why_not
@@ -41,7 +42,7 @@ from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
 
 
-class ArtifactStore(Reader, Moving, Clearing):
+class ArtifactStore(Reader, Moving, Clearing, Reporting):
     """Save trained models under a folder or a bucket, and load exactly what was saved.
 
     ``url`` is a folder, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``memory://name`` or anything that fsspec

@@ -26,6 +26,7 @@ _CALLS = f"{_E2E}test_every_advice.py::"
 _S3 = f"{_E2E}test_s3_answers.py::"
 _TRUST = f"{_E2E}test_cli_trust.py::test_the_commands_of_the_error_lead_from_an_unsigned_history_to_a_signed_one"
 _EXPORT = f"{_E2E}test_migrate.py::test_export_wants_to_be_told"
+_REPORT = f"{_E2E}test_cli_report.py::TestCommand::"
 _INDEX = f"{_E2E}test_cli_index.py::test_a_damaged_index_is_told_and_a_rebuild_puts_it_right"
 _CONSENT = f"{_E2E}test_cli_validate.py::TestValidate::test_what_could_run_code_is_checked_as_the_page_says"
 _TABLE = f"{_CALLS}test_an_advice_works_when_it_is_followed"
@@ -76,6 +77,12 @@ FOLLOWED = {
     "cli/validate.py": {"--prefer": _COMMANDS},
     "reader.py": {"`artifact-store ls`": _COMMANDS},
     "cli/app.py": {"--exit-code": "lists the exit statuses"},
+    "cli/report.py": {"--out --port --serve": f"{_REPORT}test_options_that_do_not_go_together_are_refused"},
+    "report/details.py": {
+        "`artifact-store verify {} --predict`": f"{_REPORT}"
+        "test_the_command_that_a_page_names_repeats_the_golden_predictions"
+    },
+    "report/serving.py": {"--port": f"{_REPORT}test_it_serves_on_the_port_that_it_is_told_until_it_is_interrupted"},
     "core/index_rows.py": {"`artifact-store index --rebuild`": _INDEX},
     "ops/index_writing.py": {"`artifact-store index --rebuild`": _INDEX},
     "core/policy.py": {"publish='never'": "repeats what was given"},

@@ -36,8 +36,8 @@ LAYERS = (
     {"ops"},
     {"run", "draft", "save_checks", "publication", "saving", "run_provenance", "lineage"},
     {"bulk"},
-    {"legacy", "doctor", "loading", "watching", "configuration"},
-    {"reader", "moving", "clearing"},  # the parts of the façade that read, copy and delete
+    {"legacy", "doctor", "loading", "watching", "configuration", "report"},
+    {"reader", "moving", "clearing", "reporting"},  # the parts of the façade that read, copy, delete and show
     {"store"},
     {"backends", "cli", "testing", "__init__", "__main__"},
 )
@@ -81,6 +81,7 @@ NEVER_AT_IMPORT = {
     *("pandas", "numpy", "pyarrow", "polars", "narwhals"),
     *("s3fs", "aiobotocore", "botocore", "boto3", "aiohttp", "obstore", "fsspec", "gcsfs", "adlfs", "click"),
     "cryptography",
+    "jinja2",
 }
 
 # Each foreign library has one module that imports it. Where there are more, the reason stands beside them.
@@ -103,6 +104,7 @@ OWNERS = {
         "codecs/sb3/spaces.py",
         "legacy/old_objects.py",  # an environment with spaces and nothing else, for a VecNormalize of the old form
     },
+    "jinja2": {"report/pages.py"},
     "joblib": {
         "bulk/pool.py",  # which runs tasks wherever people have workers
         "codecs/sklearn/joblib.py",
@@ -115,6 +117,7 @@ OWNERS = {
         "legacy/formats/lightgbm.py",  # what that process wrote, as a booster
         "legacy/old_objects.py",  # estimators of the old form, around a booster
     },
+    "markupsafe": {"report/pages.py"},
     "narwhals": {"features/tables.py"},
     "obstore": {
         "storage/obstore/client.py",

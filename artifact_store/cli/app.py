@@ -63,6 +63,7 @@ LOOKING: Final = {
     "verify": "check.verify_command",
     "validate": "validate.validate_command",
     "doctor": "doctor.doctor_command",
+    "report": "report.report_command",
 }
 PUBLISHING: Final = {
     "promote": "publish.promote_command",

@@ -26,6 +26,12 @@ STORE_MARKER: Final = "_store.json"
 LOCKS: Final = "_locks/"
 PROBES: Final = "_probe/"
 INDEX: Final = "_index/"
+REPORT: Final = "_report/"
+REPORT_RECORD: Final = "report.json"
+REPORT_INDEX: Final = "index.html"
+REPORT_ASSETS: Final = ("assets/report.css", "assets/report.js")
+REPORT_FILES: Final = (*REPORT_ASSETS, REPORT_INDEX, REPORT_RECORD)
+"""What a report has besides the pages of the models."""
 NOTICES: Final = ("saved", "gone", "back")
 """What a notice in the index announces: a run is saved, deleted, or brought back."""
 MANIFEST: Final = "manifest.json"
@@ -42,6 +48,7 @@ _PROBE = re.compile(r"[0-9a-f]{32}")
 _VERDICT = re.compile(r"[0-9a-f]{64}\.json")
 _BLOCK = re.compile(r"[0-9]{10}\.json")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
+_PAGE = re.compile(r"models/(.+)\.html")
 _INDEX_BLOCK = re.compile(r"blocks/([0-9]{10})\.(jsonl\.gz|parquet)")
 _SHORT = 16
 
@@ -203,6 +210,11 @@ def index_notice(kind: str, key: ModelKey, run_id: str, token: str) -> str:
     return _bounded(f"{INDEX}{kind}/{'@'.join([*model_prefix(key).rstrip('/').split('/'), run_id, token])}")
 
 
+def page(key: ModelKey) -> str:
+    """Return the name of the page of a model, below the folder of a report."""
+    return f"models/{model_prefix(key).rstrip('/')}.html"
+
+
 def seen_alias(store_id: str, key: ModelKey, alias: str) -> str:
     """Return under which name a client remembers what it saw of an alias."""
     return f"{sha256(canonical([store_id, str(key), alias]))}.json"
@@ -327,6 +339,18 @@ def index_notice_in(child: str) -> tuple[str, ModelKey, RunId, str] | None:
 def is_of_index(child: str) -> bool:
     """Tell whether this name below the folder of the index is one that a store writes there."""
     return index_block_in(child) is not None or index_notice_in(child) is not None
+
+
+def page_in(child: str) -> ModelKey | None:
+    """Return the model if this name below the folder of a report is that of its page."""
+    match = _PAGE.fullmatch(child)
+    folders = [] if match is None else [f"{part}/" for part in match[1].split("/")]
+    return model_in(folders) if len(folders) in {1, 2} else None
+
+
+def is_of_report(child: str) -> bool:
+    """Tell whether this name below the folder of a report is one that a report has."""
+    return child in REPORT_FILES or page_in(child) is not None
 
 
 def model_type_in(child: str) -> str | None:

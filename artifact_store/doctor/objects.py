@@ -111,7 +111,7 @@ class StoreObjects:
             self.probes.append(entry)
         elif first == keys.LOCKS and is_lock(below):
             self.locks.append(entry.key)
-        elif first == keys.PROBES and keys.is_verdict(below):
+        elif (first == keys.PROBES and keys.is_verdict(below)) or (first == keys.REPORT and keys.is_of_report(below)):
             return True
         elif first == keys.INDEX and keys.is_of_index(below):
             self.index.append(entry)

@@ -85,11 +85,12 @@ def compare_signed(context: Context, one: Manifest, other: Manifest) -> Differen
 
 def compare_manifests(a: Manifest, b: Manifest) -> Difference:
     """Compare two runs, of any models and stores; ``Corrupt`` if the features of one of them contradict themselves."""
-    one, other = _described(a), _described(b)
+    one, other = sections_of(a), sections_of(b)
     return Difference(a.label, b.label, **{name: _section(one[name], other[name]) for name in one})
 
 
-def _described(manifest: Manifest) -> dict[str, dict[str, Any]]:
+def sections_of(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    """Return what a run is compared by: a name and a value in each section; ``Corrupt`` as above."""
     features = None if manifest.features is None else FeatureSchema.from_json(manifest.features)
     return {
         "files": {

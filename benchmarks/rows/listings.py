@@ -9,6 +9,8 @@ from benchmarks.workloads.models import MANY, TEN
 INDEXED = "benchmarks.workloads.many_runs:indexed"
 NAMED = "benchmarks.workloads.many_runs:names"
 THREE = "benchmarks.workloads.many_runs:three_sizes"
+READ_AND_WRITE, INDEX_AND_WRITE = "reading the same, writing as many bytes", "reading the index, writing as many bytes"
+OF_THE_INDEX = "artifact-store, details=0"
 FILE, FILE_S3FS, ONLY = "one file of the index", "the same file, s3fs", "artifact-store, index='only'"
 FEW_RUNS, MANY_RUNS, NAMES = "10 runs", "all runs", "a sorted os.listdir"
 SMALL, MIDDLE, LARGE = "of 300", "of 3,000", "of 20,000"
@@ -90,6 +92,21 @@ ROWS = (
     listed("list-20ms", "10,000 runs with their metrics", "line", "all", 10_000, 12),
     listed("where", "runs(where=) over 1,000", "line", "where", 1_000, 5),
     listed("best", "the best ten of a model with 100 of 1,100 runs", "line", "best", 1_000, 5),
+    Row(
+        "report",
+        "the pages of 2,200 runs of three models, in a folder",
+        "local",
+        (
+            hand("reports:read_and_write", READ_AND_WRITE),
+            ours("reports:ours"),
+            hand("reports:read_and_write", INDEX_AND_WRITE, details=0),
+            ours("reports:ours", OF_THE_INDEX, over=INDEX_AND_WRITE, details=0),
+        ),
+        {"runs": 2_000},
+        {"runs": 50},
+        goals=(Goal(OURS, "seconds", 1.5, READ_AND_WRITE), Goal(OF_THE_INDEX, "seconds", 1.5, INDEX_AND_WRITE)),
+        fill=INDEXED,
+    ),
     Row(
         "list-manifests",
         "10,000 runs without the index: every manifest",

@@ -353,3 +353,44 @@ def test_a_block_of_the_index_says_its_generation_by_its_name():
         child = keys.index_block(32, form).removeprefix(keys.INDEX)
         assert keys.index_block_in(child) == (32, form)
         assert keys.is_of_index(child)
+
+
+# ---------------------------------------------------------------- a report
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (ModelKey("gru"), "models/gru.html"),
+        (ModelKey("gru", "BTC/USDT"), "models/gru/BTC;2FUSDT.html"),
+        (ModelKey("gru", "x.html"), "models/gru/x.html.html"),
+    ],
+)
+def test_a_page_of_a_report_has_the_name_of_its_model(key, name):
+    assert keys.page(key) == name
+    assert keys.page_in(name) == key
+    assert keys.is_of_report(name)
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        "models/Gru.html",
+        "models/gru.txt",
+        "models/gru/a/b.html",
+        "models/../gru.html",
+        "models/gru/;2f.html",
+        "models/.html",
+        "gru.html",
+        "../_store.json",
+        "assets/other.js",
+    ],
+)
+def test_what_no_report_has_is_none_of_its_files(child):
+    assert keys.page_in(child) is None
+    assert not keys.is_of_report(child)
+
+
+def test_every_model_has_a_page_and_a_report_has_files_beside_them():
+    assert all(map(keys.is_of_report, ["index.html", "report.json", "assets/report.css", "assets/report.js"]))
+    assert len(keys.REPORT + keys.page(ModelKey("a" * 64, "B" * 100))) <= keys.MAX_KEY

@@ -40,7 +40,7 @@ WINE, SERVER = Path("/usr/lib/wine/wine64"), Path("/usr/lib/wine/wineserver64")
 SYSTEM_PACKAGES = ("wine", "wine64", "gcc-mingw-w64-x86-64-posix")
 CARRIER = "panda3d==1.10.16"  # its wheel brings the official DLLs and extension modules of CPython 3.11.9
 VERSION = "3.11"
-EXTRAS = ("joblib", "lightgbm", "sign", "skops", "tables")
+EXTRAS = ("joblib", "lightgbm", "report", "sign", "skops", "tables")
 MORE = ("attrs", "obstore", "polars", "pydantic", "pytest", "pytest-timeout", "hypothesis", "scikit-learn")
 ONLY_WINDOWS = ("colorama", "tzdata")  # pip judges the conditions of requirements by this machine, not by Windows
 PLATFORM = ("--platform", "win_amd64", "--python-version", VERSION, "--implementation", "cp", "--only-binary=:all:")

@@ -34,6 +34,7 @@ from artifact_store.storage.base import (
     Version,
     not_asked,
 )
+from artifact_store.storage.content_types import content_type
 from artifact_store.storage.exact_size import exactly, wrong_size
 from artifact_store.storage.http import Attempt
 from artifact_store.storage.obstore import listing, runtime
@@ -162,9 +163,11 @@ class ObstoreBackend(Backend):
         return self._put(key, data, when, None)
 
     def _put(self, key: str, data: bytes, when: Precondition, ask: Callable[[Any, Any], object] | None) -> Version:
+        told = None if (kind := content_type(key)) is None else {"Content-Type": kind}
+
         def once(obstore: Any, client: Any) -> Version:
             # the whole body in one request: use_multipart would make it several
-            held = obstore.put(client, self._path(key), data, mode=_mode(when), use_multipart=False)
+            held = obstore.put(client, self._path(key), data, attributes=told, mode=_mode(when), use_multipart=False)
             return self._version(held, key)
 
         attempt = Attempt("write", key, self.url, conditional=not isinstance(when, Always))

@@ -34,6 +34,7 @@ from artifact_store.storage.base import (
     Unfinished,
     Version,
 )
+from artifact_store.storage.content_types import content_type
 from artifact_store.storage.exact_size import wrong_size
 from artifact_store.storage.fsspec.filesystem import Recipe
 from artifact_store.storage.http import Attempt, Operation
@@ -234,9 +235,11 @@ class S3fsBackend(Backend):
         share = Share(UP)
         body.pulse = pulse = self._calls.pulse_of(body.getbuffer().nbytes, share)
 
+        told = _condition(when) | ({} if (kind := content_type(key)) is None else {"ContentType": kind})
+
         async def once() -> Version:
             body.seek(0)
-            answer = await self._calls.request("put_object", attempt, **self._at(key), Body=body, **_condition(when))
+            answer = await self._calls.request("put_object", attempt, **self._at(key), Body=body, **told)
             return _version(answer, attempt)
 
         send = partial(self._calls.repeated, once) if isinstance(when, Always) else once
