@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from artifact_store.core.names import KeyLike, ModelKey, RunId
 from artifact_store.core.references import RefLike, RunRef
-from artifact_store.ops import delete, gc, opening, prune, resolve
+from artifact_store.core.tombstone import GRACE
+from artifact_store.ops import opening, resolve
 from artifact_store.ops.context import Context
-from artifact_store.ops.plan import Plan
-from artifact_store.ops.prune import GRACE
-from artifact_store.ops.usage import ModelUsage, Sized, measure
 from artifact_store.run import Run
+
+if TYPE_CHECKING:
+    from artifact_store.ops import prune
+    from artifact_store.ops.plan import Plan
+    from artifact_store.ops.usage import ModelUsage, Sized
 
 
 class Clearing:
@@ -31,6 +35,8 @@ class Clearing:
             RunNotFound, RunDeleted: it is not there (any more).
             RunInUse: an alias names it; promote another run there first, or retire the alias.
         """
+        from artifact_store.ops import prune
+
         return prune.plan_delete(self._context, *self._named(run, "delete"), reason=reason)
 
     def undelete(self, ref: Run | RefLike) -> Run:
@@ -41,6 +47,8 @@ class Clearing:
             RunDeleted: its files are gone.
             OutcomeUnknown: it may be back.
         """
+        from artifact_store.ops import delete
+
         named = self._named(ref, "undelete")
         opening.ensure_open_existing(self._context)
         return Run(self._context, delete.undelete(self._context, *named))
@@ -67,6 +75,8 @@ class Clearing:
             InvalidOption: nothing says what to keep, or a value means nothing.
             ModelNotFound: nothing is stored of the model.
         """
+        from artifact_store.ops import prune
+
         rules = prune.Rules(keep_last, prune.Best.of(keep_best), older_than, grace)
         return prune.plan_prune(self._context, None if key is None else ModelKey.parse(key), rules, reason=reason)
 
@@ -79,6 +89,8 @@ class Clearing:
         Raises:
             NotAStore: the root holds something else.
         """
+        from artifact_store.ops import gc
+
         return gc.plan_gc(self._context, grace=grace)
 
     def usage(self, key: KeyLike | None = None) -> list[ModelUsage]:
@@ -89,6 +101,8 @@ class Clearing:
         Raises:
             NotAStore: there is something else here.
         """
+        from artifact_store.ops.usage import measure
+
         model = None if key is None else ModelKey.parse(key)
         opening.check_store(self._context.records)
         return measure(self._context, self.runs(model), model)

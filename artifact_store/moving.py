@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifact_store.bulk.spec import Spec
-from artifact_store.bulk.work import Announce, Bulk
 from artifact_store.core.references import RefLike
 from artifact_store.errors import InvalidOption
 from artifact_store.ops import listing
@@ -17,6 +16,7 @@ from artifact_store.wording import brief
 
 if TYPE_CHECKING:
     from artifact_store.bulk.copies import Copies
+    from artifact_store.bulk.work import Announce
     from artifact_store.ops.export_runs import Exported
 
 
@@ -64,6 +64,7 @@ class Moving:
             Unavailable, AccessDenied, OutcomeUnknown: a storage does not answer. What was copied is whole.
         """
         from artifact_store.bulk.copies import Pair, PairSpec, copy_many, wanted
+        from artifact_store.bulk.work import Bulk
 
         if not isinstance(other, Moving):
             raise InvalidOption(f"other is the store to copy to, such as ArtifactStore('s3://…'), not {brief(other)}")
@@ -123,6 +124,7 @@ class Moving:
             NotAStore, ContainerNotFound, Corrupt: ``path`` is no export, is not there, or is damaged.
         """
         from artifact_store.bulk.copies import Pair, PairSpec, copy_many, wanted
+        from artifact_store.bulk.work import Bulk
 
         spec = Spec(path, policy=self._context.policy)
         with spec.opened() as source:

@@ -11,29 +11,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from artifact_store.bulk.checks import validate_many, verify_many
 from artifact_store.bulk.spec import Spec
-from artifact_store.bulk.work import Announce, Bulk
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import LATEST, KeyLike, ModelKey
 from artifact_store.core.pointer import Pointer
-from artifact_store.core.references import RefLike, RunRef, has_selector
+from artifact_store.core.references import RefLike, RunRef
+from artifact_store.core.tombstone import GRACE
 from artifact_store.doctor import diagnose
-from artifact_store.errors import InvalidOption, ModelNotFound
-from artifact_store.ops import diff, index_runs, listing, opening, resolve, verify
-from artifact_store.ops.cached import Cache
+from artifact_store.errors import InvalidOption
+from artifact_store.ops import listing, opening, resolve
 from artifact_store.ops.context import Context
-from artifact_store.ops.diff import Difference
-from artifact_store.ops.golden import check_example
 from artifact_store.ops.keypairs import PublicKey
-from artifact_store.ops.prune import GRACE
-from artifact_store.ops.validate import ModelReport
 from artifact_store.run import Run
 
 if TYPE_CHECKING:
+    from artifact_store.bulk.work import Announce
     from artifact_store.doctor.report import Diagnosis
     from artifact_store.loading import LoadedMany
+    from artifact_store.ops import index_runs, verify
+    from artifact_store.ops.cached import Cache
+    from artifact_store.ops.diff import Difference
     from artifact_store.ops.index_handle import CatalogIndex
+    from artifact_store.ops.validate import ModelReport
     from artifact_store.watching import Watched, Watcher
 
 
@@ -61,6 +60,8 @@ class Reader:
     @property
     def cache(self) -> Cache | None:
         """The cache that it was opened with, to look at, prune and verify; ``None`` without one."""
+        from artifact_store.ops.cached import Cache
+
         files = self._context.cache
         return None if files is None else Cache(files)
 
@@ -256,12 +257,13 @@ class Reader:
         run does not stop the listing: it is in ``.problems`` afterwards, and so is one that is not signed as the policy
         requires; under such a policy the index is not used.
         """
-        context = self._context
-        return index_runs.Runs(
-            context,
+        from artifact_store.ops.index_runs import Runs
+
+        return Runs(
+            self._context,
             None if key is None else ModelKey.parse(key),
             listing.Filter(since, until, tags, limit),
-            partial(Run, context),
+            partial(Run, self._context),
             where=where,
             order_by=order_by,
             per_model=per_model,
@@ -292,8 +294,10 @@ class Reader:
             NotFound: a reference names nothing.
             SignatureMissing, SignatureInvalid, UntrustedKey: the policy requires signatures of both.
         """
+        from artifact_store.ops.diff import compare_signed
+
         one, other = (run.manifest if isinstance(run, Run) else self.get(run).manifest for run in (a, b))
-        return diff.compare_signed(self._context, one, other)
+        return compare_signed(self._context, one, other)
 
     def verify(
         self,
@@ -320,6 +324,11 @@ class Reader:
             Unavailable, AccessDenied: the storage does not answer, which says nothing about the runs.
             InvalidOption: other processes cannot open the store, or ``resume`` holds the answers to another question.
         """
+        from artifact_store.bulk.checks import verify_many
+        from artifact_store.bulk.work import Bulk
+        from artifact_store.ops import verify
+        from artifact_store.ops.golden import check_example
+
         context = self._context if keys is None else verify.trusting(self._context, keys)
         golden = (lambda manifest: check_example(Run(self._context, manifest))) if predict else None
         check = partial(verify_many, context, self._spec, predict=predict, how=Bulk(jobs, resume, announce))
@@ -345,16 +354,10 @@ class Reader:
             ModelNotFound: there is no such model.
             InvalidOption: as for :meth:`verify`.
         """
-        if ref is not None and has_selector(ref):
-            refs = [str(RunRef.parse(ref))]
-        else:
-            key = None if ref is None else RunRef.parse(ref).key
-            refs = [str(each) for each in self.models() if key is None or key.covers(each)]
-            if not refs:
-                raise ModelNotFound(
-                    f"there is no model{f' {key}' if key else ''} to validate in {self.url}; `artifact-store ls` lists "
-                    "what there is"
-                )
+        from artifact_store.bulk.checks import validate_many, validated_refs
+        from artifact_store.bulk.work import Bulk
+
+        refs = validated_refs(self._context, ref)
         wanted = [prefer] if isinstance(prefer, str) else list(prefer)
         how = Bulk(jobs, resume, announce)
         return validate_many(self._context, self._spec, refs, prefer=wanted, allow_code=allow_code, how=how)

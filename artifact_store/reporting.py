@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from artifact_store.bulk.work import Announce
 from artifact_store.core import keys
 from artifact_store.ops.context import Context
 
 if TYPE_CHECKING:
+    from artifact_store.bulk.work import Announce
     from artifact_store.report.placing import Reported
     from artifact_store.report.serving import ReportServer
 

@@ -10,15 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from artifact_store.core import keys, trust
 from artifact_store.core.codec import Risk
-from artifact_store.core.compatibility import EnvironmentVerdict
 from artifact_store.core.documents import NON_FINITE
 from artifact_store.core.files import Digest
 from artifact_store.core.forms import restored
-from artifact_store.core.index_rows import Row
 from artifact_store.core.manifest import FileEntry, Manifest, summary
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.observing import holder
@@ -26,16 +24,19 @@ from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RunRef
 from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption
 from artifact_store.features.schema import FeatureSchema
-from artifact_store.ops import environment, signing
 from artifact_store.ops import read as fetch
+from artifact_store.ops import signing
 from artifact_store.ops.context import Context
-from artifact_store.ops.golden import check_example
 from artifact_store.ops.predictor import METHODS
-from artifact_store.ops.validate import Validation, validate_run
-from artifact_store.ops.verify import RunReport, verify_run
 from artifact_store.storage.descriptors import exhaustion_told
 from artifact_store.storage.home import at_home
 from artifact_store.wording import brief
+
+if TYPE_CHECKING:
+    from artifact_store.core.compatibility import EnvironmentVerdict
+    from artifact_store.core.index_rows import Row
+    from artifact_store.ops.validate import Validation
+    from artifact_store.ops.verify import RunReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,8 @@ class Run:
 
         Advice, and never a reason that anything is refused. Looks at installed distributions; reads no storage.
         """
+        from artifact_store.ops import environment
+
         return environment.verdict(self._context.registry, self.manifest)
 
     @property
@@ -320,6 +323,9 @@ class Run:
 
         Damage is reported, not raised: ``report.ok``, ``report.problems``; ``report.unchecked`` could not be checked.
         """
+        from artifact_store.ops.golden import check_example
+        from artifact_store.ops.verify import verify_run
+
         return verify_run(self._context, self.manifest, (lambda _: check_example(self)) if predict else None)
 
     @exhaustion_told()
@@ -332,6 +338,7 @@ class Run:
         Raises:
             Unavailable: the storage does not answer, which says nothing about the run.
         """
+        from artifact_store.ops.validate import validate_run
 
         def decode(name: str, into: Any | None) -> Any:
             code = self.manifest.component(name).risk is Risk.CODE

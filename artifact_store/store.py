@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from artifact_store.bulk.spec import Given, Spec
 from artifact_store.clearing import Clearing
@@ -24,22 +24,25 @@ from artifact_store.core.references import RefLike, RunRef
 from artifact_store.core.registry import CodecRegistry
 from artifact_store.core.store_record import Concurrency
 from artifact_store.core.trust import LoadPolicy
-from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.moving import Moving
-from artifact_store.ops import pointer_trust, promote, resolve, verify
+from artifact_store.ops import pointer_trust, resolve
 from artifact_store.ops.context import Compression
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.reader import Reader
 from artifact_store.reporting import Reporting
 from artifact_store.run import Example, Run
 from artifact_store.storage.base import Backend
+from artifact_store.storage.descriptors import exhaustion_told
 from artifact_store.storage.open import opened_or_why_not
 from artifact_store.storage.options import StorageOptions, Unshown
 from artifact_store.storage.patience import MIN_RATE
 from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
+
+if TYPE_CHECKING:
+    from artifact_store.draft import Draft
 
 
 class ArtifactStore(Reader, Moving, Clearing, Reporting):
@@ -211,6 +214,7 @@ class ArtifactStore(Reader, Moving, Clearing, Reporting):
                 draft.add_example(example)
             return draft.commit()
 
+    @exhaustion_told()
     def new_run(
         self,
         key: KeyLike,
@@ -225,6 +229,8 @@ class ArtifactStore(Reader, Moving, Clearing, Reporting):
         Raises:
             InvalidInput: a name or the policy is outside its grammar.
         """
+        from artifact_store.draft import Draft
+
         return Draft(
             self._context,
             ModelKey.parse(key),
@@ -272,6 +278,8 @@ class ArtifactStore(Reader, Moving, Clearing, Reporting):
             Untrusted: there is a signer, and neither its key nor a trusted one has signed the run.
             OutcomeUnknown: the publish may have landed.
         """
+        from artifact_store.ops import promote
+
         check_alias(alias)
         policy = promotion_policy(expect, publish)
         context = replace(self._context, vouched=pointer_trust.vouched_digest(vouch))
@@ -289,6 +297,8 @@ class ArtifactStore(Reader, Moving, Clearing, Reporting):
             NothingToRollBackTo: no earlier run is left.
             PointerConflict: another client published meanwhile; nothing was done.
         """
+        from artifact_store.ops import promote
+
         parsed = RunRef.parse(ref)
         wanted = RunRef(parsed.key, None, to) if isinstance(to, str) and ":" not in to else to
         target = None if wanted is None else partial(self._own, wanted, key=parsed.key)
@@ -301,6 +311,8 @@ class ArtifactStore(Reader, Moving, Clearing, Reporting):
             AliasNotFound: it was never published.
             PointerConflict: another client published meanwhile; nothing was done.
         """
+        from artifact_store.ops import promote
+
         pointer_trust.open_to_publish(self._context)
         seen = resolve.published_pointer(self._context, RunRef.parse(ref))
         return promote.retire(self._context, seen, self._context.publish_info(reason))
@@ -317,6 +329,8 @@ class ArtifactStore(Reader, Moving, Clearing, Reporting):
             SignatureInvalid: what was made elsewhere is not a signature by ``key`` of this very run.
             Conflict: something else lies where the signature belongs.
         """
+        from artifact_store.ops import verify
+
         manifest = self._own(ref, signed=False)
         verify.sign_verified(self._context, manifest, signer, key)
         return Run(self._context, manifest)

@@ -75,7 +75,7 @@ FOLLOWED = {
     "configuration/named.py": {"--store": f"{_E2E}test_cli.py::test_it_asks_for_a_store"},
     "cli/trust.py": {"--bundle --key --signer": _COMMANDS},
     "cli/validate.py": {"--prefer": _COMMANDS},
-    "reader.py": {"`artifact-store ls`": _COMMANDS},
+    "bulk/checks.py": {"`artifact-store ls`": _COMMANDS},
     "cli/app.py": {"--exit-code": "lists the exit statuses"},
     "cli/report.py": {"--out --port --serve": f"{_REPORT}test_options_that_do_not_go_together_are_refused"},
     "report/details.py": {

@@ -64,6 +64,15 @@ AT_IMPORT = {"pydantic_core", "filelock"}  # beside the standard library
 WITHOUT_A_STORE = ("__init__", "_version", "cli", "core", "errors", "process", "storage", "wording")
 """The rooms of which the program loads anything before a command is asked for."""
 AT_IMPORT_BY_ROOM = {"cli": {"click"}, "testing": {"pytest", "hypothesis"}}
+NOT_FOR_LOADING = {
+    "artifact_store.draft",
+    "artifact_store.bulk.work",
+    *(
+        f"artifact_store.ops.{name}"
+        for name in ("delete", "diff", "gc", "index", "promote", "prune", "validate", "verify")
+    ),
+}
+"""What a process that loads a model does not use, and does not wait for."""
 NEVER_AT_IMPORT = {
     *(
         "torch",
@@ -466,10 +475,15 @@ class TestWhatIsLoaded:
             (
                 "from artifact_store import ArtifactStore",
                 None,
-                {"pydantic", "filelock", "artifact_store.doctor.examine"},
+                {"pydantic", "filelock", "artifact_store.doctor.examine", *NOT_FOR_LOADING},
+            ),
+            (
+                "from artifact_store import ArtifactStore as Store; Store('s3://bucket/models', engine='obstore')",
+                None,
+                {"pydantic", "filelock", "asyncio", *NOT_FOR_LOADING},
             ),
         ],
-        ids=["package", "program", "store"],
+        ids=["package", "program", "store", "bucket"],
     )
     def test_what_is_not_asked_for_is_not_loaded(self, program: str, most: set[str] | None, never: set[str]) -> None:
         program = f"import sys; before = set(sys.modules); {program}; print(*set(sys.modules) - before)"

@@ -22,8 +22,8 @@ from artifact_store.bulk.verdicts import (
 from artifact_store.bulk.work import Bulk, Inquiry, Work
 from artifact_store.core.compatibility import Compatibility, EnvironmentVerdict, Remark
 from artifact_store.core.names import ModelKey
-from artifact_store.core.references import RunRef, has_selector
-from artifact_store.errors import ArtifactStoreError, Unavailable, WorkerLost
+from artifact_store.core.references import RefLike, RunRef, has_selector
+from artifact_store.errors import ArtifactStoreError, ModelNotFound, Unavailable, WorkerLost
 from artifact_store.ops import listing, resolve, validate
 from artifact_store.ops.context import Context
 from artifact_store.ops.golden import Predictions, check_example
@@ -120,6 +120,24 @@ VERIFY: Work[Context, Finding] = Work(
 
 
 # ---------------------------------------------------------------- validate
+
+
+def validated_refs(context: Context, ref: RefLike | None) -> list[str]:
+    """Return the references that a validation of ``ref`` is about: a run, or the models that a key stands for, or all.
+
+    Raises:
+        ModelNotFound: there is no such model.
+    """
+    if ref is not None and has_selector(ref):
+        return [str(RunRef.parse(ref))]
+    key = None if ref is None else RunRef.parse(ref).key
+    refs = [str(each) for each in listing.models_of_store(context) if key is None or key.covers(each)]
+    if not refs:
+        raise ModelNotFound(
+            f"there is no model{f' {key}' if key else ''} to validate in {context.backend.url}; `artifact-store ls` "
+            "lists what there is"
+        )
+    return refs
 
 
 def validate_many(

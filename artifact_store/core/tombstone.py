@@ -11,6 +11,7 @@ Why: docs/decisions/0009-two-phase-deletion.md
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal, Self
 
 from artifact_store.canonical import canonical, checksum, sha256
@@ -21,6 +22,9 @@ from artifact_store.core.pointer import MAX_NOTE, PublishInfo
 from artifact_store.core.statement import decode64, encode64
 from artifact_store.core.values import Value
 from artifact_store.errors import Corrupt, InvalidOption
+
+GRACE: Final = timedelta(days=7)
+"""How long a deleted run can be brought back, and how long a save is given to end."""
 
 MAX_TOMBSTONE: Final = MAX_MANIFEST + (64 << 10)
 """Bytes; more is refused before it is parsed. The largest manifest fits into one."""

@@ -19,7 +19,7 @@ from artifact_store.core import index_rows, keys
 from artifact_store.core.index_rows import BlockHead, Notice, Row, RowDict
 from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import ModelKey, RunId
-from artifact_store.core.tombstone import Tombstone
+from artifact_store.core.tombstone import GRACE, Tombstone
 from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
@@ -43,7 +43,6 @@ from artifact_store.ops.index import (
     read_noticed,
     survey,
 )
-from artifact_store.ops.prune import GRACE
 from artifact_store.problems import Problem
 from artifact_store.storage.conditional_write import Outcome
 

@@ -20,6 +20,7 @@ from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.outline import Outline
 from artifact_store.core.pointer import Publish
 from artifact_store.core.policy import metric_value
+from artifact_store.core.tombstone import GRACE
 from artifact_store.errors import (
     AccessDenied,
     ArtifactStoreError,
@@ -33,8 +34,6 @@ from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import CarryOut, Plan, PlanStep
 from artifact_store.problems import Problem
 
-GRACE: Final = timedelta(days=7)
-"""How long a deleted run can be brought back, and how long a save is given to end."""
 AT_ONCE: Final = 32
 """So many runs are hidden together: the pointers of their model are read before all of them and after all."""
 _LAST: Final = 2

@@ -6,7 +6,6 @@ listing is awaited, and ends with an error if nothing comes, or nothing new.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Coroutine
 from functools import partial
 from time import monotonic
@@ -61,6 +60,8 @@ async def level(client: Any, prefix: str, timeout: float) -> Any:  # noqa: ASYNC
 
 async def _within(seconds: float, times: int, answer: Awaitable[T]) -> T:
     """Await what the client will tell; ``TimeoutError`` after so long, ``Cancelled`` once this thread is stopped."""
+    import asyncio
+
     waiting, late = asyncio.ensure_future(answer), monotonic() + seconds
     try:
         async with asyncio.timeout(seconds * times):
@@ -79,6 +80,8 @@ def _endless(prefix: str, seconds: float) -> DeadlineExceeded:
 
 def finished(work: Coroutine[Any, Any, T]) -> T:
     """Wait for ``work`` on a loop of its own; in another thread where this one has a loop, as in a notebook."""
+    import asyncio  # takes longer than the rest of a load, which lists nothing
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
