@@ -28,6 +28,7 @@ from artifact_store.draft import Draft
 from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.moving import Moving
+from artifact_store.noting import NotedRuns
 from artifact_store.ops import pointer_trust, promote, resolve, verify
 from artifact_store.ops.keypairs import PublicKey, Signer
 from artifact_store.reader import Reader
@@ -40,7 +41,7 @@ from artifact_store.storage.staging import Staging
 from artifact_store.storage.transfer import Report
 
 
-class ArtifactStore(Reader, Moving, Clearing):
+class ArtifactStore(Reader, Moving, Clearing, NotedRuns):
     """Save trained models under a folder or a bucket, and load exactly what was saved.
 
     ``url`` is a folder, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``memory://name`` or anything that fsspec

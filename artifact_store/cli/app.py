@@ -63,6 +63,7 @@ PUBLISHING: Final = {
     "promote": "publish.promote_command",
     "rollback": "publish.rollback_command",
     "retire": "publish.retire_command",
+    "annotate": "annotate.annotate_command",
 }
 CLEARING: Final = {
     "delete": "housekeeping.delete_command",

@@ -26,6 +26,7 @@ STORE_MARKER: Final = "_store.json"
 LOCKS: Final = "_locks/"
 PROBES: Final = "_probe/"
 INDEX: Final = "_index/"
+NOTES: Final = "_notes/"
 NOTICES: Final = ("saved", "gone", "back")
 """What a notice in the index announces: a run is saved, deleted, or brought back."""
 MANIFEST: Final = "manifest.json"
@@ -41,6 +42,7 @@ _VERDICT = re.compile(r"[0-9a-f]{64}\.json")
 _BLOCK = re.compile(r"[0-9]{10}\.json")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
 _INDEX_BLOCK = re.compile(r"blocks/([0-9]{10})\.(jsonl\.gz|parquet)")
+_NOTE = re.compile(r"([0-9a-f]{32})\.json")
 _SHORT = 16
 
 
@@ -191,6 +193,21 @@ def index_notice(kind: str, key: ModelKey, run_id: str, token: str) -> str:
     return _bounded(f"{INDEX}{kind}/{'@'.join([*model_prefix(key).rstrip('/').split('/'), run_id, token])}")
 
 
+def notes_prefix(key: ModelKey, run_id: RunId) -> str:
+    """Return the prefix of the notes about a run."""
+    return NOTES + run_prefix(key, run_id)
+
+
+def notes_of_model(key: ModelKey) -> str:
+    """Return the prefix of the notes about all runs of a model; without a symbol, about those of its type."""
+    return NOTES + model_prefix(key)
+
+
+def note(key: ModelKey, run_id: RunId, write_id: str) -> str:
+    """Return the key of a note about a run."""
+    return _bounded(f"{notes_prefix(key, run_id)}{write_id}.json")
+
+
 def seen_alias(store_id: str, key: ModelKey, alias: str) -> str:
     """Return under which name a client remembers what it saw of an alias."""
     return f"{sha256(canonical([store_id, str(key), alias]))}.json"
@@ -315,6 +332,13 @@ def index_notice_in(child: str) -> tuple[str, ModelKey, RunId, str] | None:
 def is_of_index(child: str) -> bool:
     """Tell whether this name below the folder of the index is one that a store writes there."""
     return index_block_in(child) is not None or index_notice_in(child) is not None
+
+
+def note_of(key: str) -> tuple[ModelKey, RunId, str] | None:
+    """Return which run a note is about, and its write id, if this is the key of one."""
+    found = run_of(key.removeprefix(NOTES)) if key.startswith(NOTES) else None
+    match = None if found is None else _NOTE.fullmatch(found[2])
+    return None if found is None or match is None else (found[0], found[1], match[1])
 
 
 def model_type_in(child: str) -> str | None:
