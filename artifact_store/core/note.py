@@ -4,7 +4,7 @@ A note is pinned to the manifest of its run by its digest, so it means the same 
 to, and nothing about another run. What several notes say together does not depend on who wrote first: a mark is in
 force until a note names it in ``lifts``.
 
-Why: docs/decisions/0034-notes-outside-of-runs.md
+Why: docs/decisions/0033-notes-outside-of-runs.md
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Each is an object of its own below ``_notes/``, created once under a name that n
 know of each other, and a run and its manifest are never touched. Owns when notes are written, read and removed; what
 they say together is in ``core``.
 
-Why: docs/decisions/0034-notes-outside-of-runs.md
+Why: docs/decisions/0033-notes-outside-of-runs.md
 """
 
 from __future__ import annotations
