@@ -275,7 +275,7 @@ class TestLooking:
         newest, *others = filled.json("ls", KEY)["runs"]
         assert newest["notes"] == shown
         assert [run["notes"]["notes"] for run in others] == [[], []]
-        assert "do not trade" in filled("ls", KEY).stdout.splitlines()[1]
+        assert "do not trade" in filled("ls", KEY).stdout.splitlines()[2]
         filled("annotate", KEY, "--trade-again", "--reason", "adjusted")
         assert "do not trade" not in filled("ls", KEY).stdout
         page = filled("show", KEY).stdout
