@@ -26,6 +26,7 @@ from artifact_store.errors import (
     InvalidOption,
     RunNotFound,
     Unavailable,
+    Untrusted,
 )
 from artifact_store.ops import opening, resolve
 from artifact_store.ops.context import Context
@@ -42,6 +43,7 @@ def annotate(context: Context, manifest: Manifest, said: Mapping[str, Any], *, l
         InvalidOption: it says nothing, or cannot be stored; or there is no mark to lift.
         RunNotFound, RunDeleted: the run is not there (any more).
         Conflict: it is a run of another store, or another run has its id.
+        Corrupt, Unsupported: a note that may be a mark cannot be read, so that not all could be lifted.
         OutcomeUnknown: the note may be stored.
     """
     key, run_id = manifest.key, RunId(manifest.run_id)
@@ -62,7 +64,11 @@ def annotate(context: Context, manifest: Manifest, said: Mapping[str, Any], *, l
     if context.records.manifest(key, run_id).digest != manifest.digest:
         raise Conflict(f"{manifest.label} of {context.backend.url} is another run than the one that was given")
     if lift:
-        fields["lifts"] = [mark.write_id for mark in read_notes(context, manifest).marks]
+        found = read_notes(context, manifest)
+        for problem in found.problems:
+            if not isinstance(problem.error, Untrusted):
+                raise problem.error  # it may be a mark, and would stay
+        fields["lifts"] = [mark.write_id for mark in found.marks]
         if not fields["lifts"]:
             raise InvalidOption(f"{manifest.label} has no mark 'do not trade' that could be lifted")
     note = Note(**fields)

@@ -144,6 +144,8 @@ def test_a_damaged_note_keeps_a_run_from_being_traded(store):
         backend(store).write(note.storage_key, damaged, when=Always())
         with pytest.raises(errors.NotForTrading, match="cannot be read"):
             run.notes().check_tradable()
+        with pytest.raises(errors.Corrupt):
+            run.annotate(do_not_trade=False)
         (finding,) = [one for one in store.doctor(probes=False).findings if one.code.startswith("note-")]
         assert (finding.code, finding.severity, finding.target) == ("note-corrupt", "error", note.storage_key)
     backend(store).write(note.storage_key, sound, when=Always())
