@@ -16,7 +16,15 @@ from artifact_store.canonical import canonical
 from artifact_store.codecs.files import all_or_nothing
 from artifact_store.core import keys
 from artifact_store.core.codec import Codec, KnowsCategories, KnowsInputs, RefersToFiles, libraries_of
-from artifact_store.core.documents import check_writable, mapping, named_values, plain
+from artifact_store.core.documents import (
+    check_writable,
+    mapping,
+    named_values,
+    plain,
+    stored_metrics,
+    stored_tags,
+    stored_text,
+)
 from artifact_store.core.files import Outgoing
 from artifact_store.core.forms import configurations
 from artifact_store.core.manifest import CodecRecord, Component, Manifest, Parent, summary
@@ -229,7 +237,7 @@ class Draft:
         self._check_open()
         self._check_features()
         save_checks.check_wrapped(self._components, save_checks.names("requires", self.requires))
-        save_checks.text("reason", self.reason)
+        stored_text("reason", self.reason)
         pointer_trust.check_able(self._context)
         if not self._components and not self._extra:
             raise InvalidOption(f"{self.key}:{self.run_id} has nothing in it; add a component or a file")
@@ -313,11 +321,9 @@ class Draft:
             "features": None if self.features is None else self.features.to_json(),
             "is_fitted": self.is_fitted,
             **configurations(config=self.config, training_config=self.training_config),
-            "metrics": {
-                name: save_checks.number(name, value) for name, value in named_values("metrics", self.metrics).items()
-            },
-            "tags": plain({name: str(value) for name, value in mapping("tags", self.tags).items()}, "tags"),
-            "description": save_checks.text("description", self.description),
+            "metrics": stored_metrics(self.metrics),
+            "tags": stored_tags(self.tags),
+            "description": stored_text("description", self.description),
             "requires": save_checks.names("requires", self.requires),
             "parent": self._parent(),
             "data": {

@@ -13,9 +13,8 @@
     ├── Unsupported                    install or choose something else
     └── Untrusted                      decide whether you trust it
 
-``docs/errors.md`` lists every class with its ``code``, which does not change when a text does.
-Errors carry data as attributes beside their text, and ``str(error)`` says what to do next.
-No message, attribute or cause that we write holds a credential.
+``docs/errors.md`` lists every class with its ``code``, which does not change when a text does. Errors carry data as
+attributes beside their text, which says what to do next. Nothing in them that we write holds a credential.
 """
 
 from __future__ import annotations
@@ -399,3 +398,7 @@ class RunTooOld(Untrusted, code="run-too-old"):
     def __init__(self, message: str, *, ref: str, age: timedelta, limit: timedelta) -> None:
         self.ref, self.age, self.limit = ref, age, limit
         super().__init__(message)
+
+
+class NotForTrading(Untrusted, code="not-for-trading"):
+    """A note says "do not trade" of this run, or a note about it cannot be read and may say so."""

@@ -24,6 +24,7 @@ from artifact_store.core.pointer import Pointer
 from artifact_store.core.references import RunRef
 from artifact_store.errors import ArtifactStoreError, Corrupt, InvalidOption
 from artifact_store.features.schema import FeatureSchema
+from artifact_store.noting import Noting, Unchanging
 from artifact_store.ops import read as fetch
 from artifact_store.ops import signing
 from artifact_store.ops.context import Context
@@ -79,7 +80,7 @@ class Published:
         return said if self.validation is None else f"{said}; validated: {self.validation}"
 
 
-class Run:
+class Run(Noting):
     """A committed run: complete, immutable, and compared byte for byte with its manifest whenever it is read."""
 
     def __init__(self, context: Context, found: Manifest | Row, *, found_by: tuple[str, ...] = ()) -> None:
@@ -152,14 +153,14 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Its metrics as numbers; NaN and infinities included."""
+        """Its metrics as numbers; NaN and infinities included. To be changed nowhere: :meth:`annotate` adds to them."""
         found = self._found.metrics.items()
-        return {name: NON_FINITE[value] if isinstance(value, str) else value for name, value in found}
+        return Unchanging((name, NON_FINITE[value] if isinstance(value, str) else value) for name, value in found)
 
     @property
     def tags(self) -> dict[str, str]:
-        """Its tags (a copy)."""
-        return dict(self._found.tags)
+        """Its tags. To be changed nowhere: :meth:`annotate` adds to them."""
+        return Unchanging(self._found.tags)
 
     @property
     def requires(self) -> tuple[str, ...]:

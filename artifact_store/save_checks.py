@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from artifact_store.core.codec import as_libraries_spell, check_categories, check_inputs, made_up
-from artifact_store.core.documents import NON_FINITE, plain
 from artifact_store.core.file_names import stored_name
 from artifact_store.core.manifest import Component, FileEntry, Manifest
 from artifact_store.core.names import check_component
@@ -118,27 +117,11 @@ def repeat_example(
     ) from found.error
 
 
-def text(what: str, value: Any) -> str:
-    """Return text that can be stored, or raise ``InvalidOption``."""
-    if isinstance(value, str):
-        return str(plain(value, what))
-    raise InvalidOption(f"{what} is text, not a {type(value).__name__}")
-
-
 def names(what: str, value: Any) -> tuple[str, ...]:
     """Return names of components in order, each once."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise InvalidOption(f"{what} is a list of names of components, not {value!r}")
     return tuple(sorted({check_component(name) for name in value}))
-
-
-def number(name: str, value: Any) -> float | int | str:
-    """Return a metric as it is stored, or raise ``InvalidOption``."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, int | float) or (isinstance(value, str) and value in NON_FINITE):
-        return value
-    raise InvalidOption(f"the metric {name!r} is {value!r}, which is not a number; put text in tags")
 
 
 def check_wrapped(components: Mapping[str, Component], required: Iterable[str]) -> None:

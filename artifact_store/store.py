@@ -27,6 +27,7 @@ from artifact_store.core.trust import LoadPolicy
 from artifact_store.errors import ArtifactStoreError, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.moving import Moving
+from artifact_store.noting import NotedRuns
 from artifact_store.ops import pointer_trust, resolve
 from artifact_store.ops.context import Compression
 from artifact_store.ops.keypairs import PublicKey, Signer
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from artifact_store.draft import Draft
 
 
-class ArtifactStore(Reader, Moving, Clearing, Reporting):
+class ArtifactStore(Reader, Moving, Clearing, Reporting, NotedRuns):
     """Save trained models under a folder or a bucket, and load exactly what was saved.
 
     ``url`` is a folder, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, ``memory://name`` or anything that fsspec

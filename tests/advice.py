@@ -35,6 +35,7 @@ _COMMANDS = f"{_CALLS}test_what_a_command_lacks_is_given_as_it_tells"
 _COPY = f"{_E2E}test_cli_copy.py::test_one_alias_is_copied_and_moves_where_that_is_asked_for"
 _GET = f"{_E2E}test_cli.py::TestFiles::test_get_uses_what_is_there_if_it_may"
 _SPEC = "tests/unit/test_bulk_spec.py::TestWhatIsSent"
+_NOTES = "tests/integration/conformance/test_noting.py::"
 
 ELSEWHERE = {
     "codecs/": "tests/zoo refuses objects and follows the way out of each refusal: docs/kept.md",
@@ -60,6 +61,10 @@ FOLLOWED = {
     "cli/cache.py": {"--size --older-than": "tests/integration/e2e/test_cli_cache.py::test_prune_shows_its_plan_first"},
     "cli/copy.py": {"--alias --no-aliases": _COPY, "--legacy --pickles": _EXPORT},
     "cli/doctor.py": {"--apply --quarantine --to --repair": _COMMANDS, "--deep": "says what a longer look does"},
+    "core/note.py": {"do_not_trade=False": f"{_NOTES}test_a_mark_stays_until_it_is_lifted"},
+    "noting.py": {
+        "tags={...} metrics={...}": f"{_NOTES}test_what_is_noted_is_beside_the_run_and_the_run_stays_as_it_is"
+    },
     "ops/cached.py": {
         "size='5GB' older_than=timedelta(days=30) days=30": "tests/unit/test_cache.py::test_a_plan_needs_to_know_what_is_to_go"
     },

@@ -14,7 +14,14 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-LIMITS = {"run": 8 << 20, "pointer": 256 << 10, "history": 256 << 10, "store": 64 << 10, "tombstone": (8 << 20) + 65536}
+LIMITS = {
+    "run": 8 << 20,
+    "pointer": 256 << 10,
+    "history": 256 << 10,
+    "store": 64 << 10,
+    "tombstone": (8 << 20) + 65536,
+    "note": 65536,
+}
 RUN_ID = re.compile(r"\d{8}_\d{6}(_[a-z0-9][a-z0-9-]{0,39})?")
 DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 TYPE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -257,6 +264,48 @@ class Store:
             entries, pinned, last = block["entries"] + entries, block.get("previous"), last - 32
         demand([entry["seq"] for entry in entries] == list(range(1, len(entries) + 1)), "there is a hole")
         return entries
+
+    def notes(self, manifest: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the notes about a run in their order."""
+        below = f"{folder(self._key(manifest))}/{manifest['run_id']}"
+        found = []
+        for place in (self.root / "_notes" / below).glob("*.json"):
+            note = document(place.read_bytes(), "note")
+            said = [note[name] for name in ("model_type", "symbol", "run_id", "manifest_sha256")]
+            run = [*(manifest[name] for name in ("model_type", "symbol", "run_id")), sha256(canonical(manifest))]
+            demand(said == run and place.name == f"{note['write_id']}.json", "it is about something else")
+            found.append(note)
+        return sorted(found, key=lambda note: (note["at"], note["write_id"]))
+
+    def may_be_traded(self, manifest: dict[str, Any], pem: bytes | None = None) -> bool:
+        """Tell whether no mark is in force; with a key, only a note that it signed lifts one."""
+        notes = self.notes(manifest)
+        lifting = [note for note in notes if "lifts" in note and (pem is None or self._signed(note, pem))]
+        lifted = {mark for note in lifting for mark in note["lifts"]}
+        return all(note["write_id"] in lifted for note in notes if note.get("do_not_trade"))
+
+    def _signed(self, note: dict[str, Any], pem: bytes) -> bool:
+        said = note.get("signature")
+        if said is None or said["key_id"] != sha256(pem):
+            return False
+        bare = {name: part for name, part in note.items() if name != "checksum"}
+        bare["signature"] = {"key_id": said["key_id"]}
+        verify(pem, base64.b64decode(said["sig"]), "application/vnd.artifact-store.note+json", canonical(bare))
+        return True
+
+    def annotate(self, manifest: dict[str, Any], about: dict[str, Any], now: str) -> None:
+        """Write a note about a run."""
+        named = {name: manifest[name] for name in ("model_type", "symbol", "run_id")}
+        note = {
+            "format": "1.0",
+            "kind": "note",
+            "manifest_sha256": sha256(canonical(manifest)),
+            "at": now,
+            "by": "other",
+        }
+        note |= {**named, **about, **understood(self._key(manifest)), "write_id": uuid.uuid4().hex}
+        below = f"_notes/{folder(self._key(manifest))}/{manifest['run_id']}"
+        self._create(f"{below}/{note['write_id']}.json", canonical(sealed(note)))
 
     # ------------------------------------------------------------ signatures
 

@@ -34,7 +34,7 @@ LAYERS = (
     {"core"},
     {"storage", "codecs"},
     {"ops"},
-    {"run", "draft", "save_checks", "publication", "saving", "run_provenance", "lineage"},
+    {"run", "noting", "draft", "save_checks", "publication", "saving", "run_provenance", "lineage"},
     {"bulk"},
     {"legacy", "doctor", "loading", "watching", "configuration", "report"},
     {"reader", "moving", "clearing", "reporting"},  # the parts of the façade that read, copy, delete and show
@@ -46,6 +46,7 @@ HANDLES = {
     "save_checks",
     "publication",
     "run",
+    "noting",
     "saving",
     "run_provenance",
     "lineage",

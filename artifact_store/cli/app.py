@@ -69,6 +69,7 @@ PUBLISHING: Final = {
     "promote": "publish.promote_command",
     "rollback": "publish.rollback_command",
     "retire": "publish.retire_command",
+    "annotate": "annotate.annotate_command",
 }
 CLEARING: Final = {
     "delete": "housekeeping.delete_command",

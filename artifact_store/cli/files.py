@@ -14,6 +14,7 @@ import click
 from artifact_store import private_files
 from artifact_store.canonical import parse_json
 from artifact_store.cli import output, program
+from artifact_store.cli.annotate import named_numbers, named_texts
 from artifact_store.cli.completing import ModelName, RefName
 from artifact_store.cli.session import Command, Session, pass_session
 from artifact_store.cli.show import environment_lines, publish_document
@@ -22,7 +23,6 @@ from artifact_store.core.names import LATEST
 from artifact_store.errors import Corrupt, InvalidOption
 from artifact_store.features.schema import FeatureSchema
 from artifact_store.run import Run
-from artifact_store.wording import brief
 
 # ---------------------------------------------------------------- get
 
@@ -107,26 +107,6 @@ def _write_new(source: Any, target: Path) -> None:
 # ---------------------------------------------------------------- put
 
 
-def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for value in values:
-        name, equals, given = value.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"{brief(value)} is not written NAME=VALUE.", param=option)
-        found[name] = given
-    return found
-
-
-def _numbers(context: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, float]:
-    found = {}
-    for name, given in _pairs(context, option, values).items():
-        try:
-            found[name] = float(given)
-        except ValueError as error:
-            raise click.BadParameter(f"{brief(given)} is not a number.", param=option) from error
-    return found
-
-
 @click.command("put", cls=Command, short_help="Save files as a run, and publish it.")
 @click.argument("key", type=ModelName())
 @click.argument("files", nargs=-1, required=True, type=program.HomePath(exists=True, path_type=Path), metavar="FILE...")
@@ -135,8 +115,10 @@ def _numbers(context: click.Context, option: click.Parameter, values: Sequence[s
 @click.option(
     "--publish", default="always", show_default=True, metavar="POLICY", help="never, if_newer, 'if_better(m)' ..."
 )
-@click.option("--metric", "metrics", multiple=True, callback=_numbers, metavar="NAME=NUMBER", help="May be repeated.")
-@click.option("--tag", "tags", multiple=True, callback=_pairs, metavar="NAME=TEXT", help="May be repeated.")
+@click.option(
+    "--metric", "metrics", multiple=True, callback=named_numbers, metavar="NAME=NUMBER", help="May be repeated."
+)
+@click.option("--tag", "tags", multiple=True, callback=named_texts, metavar="NAME=TEXT", help="May be repeated.")
 @click.option("--description", default="", metavar="TEXT", help="What people should know about it.")
 @click.option("--parent", metavar="REF", help="The run that it was made from.")
 @click.option("--no-provenance", is_flag=True, help="Record no code, user and host; see SECURITY.md.")

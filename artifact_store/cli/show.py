@@ -10,10 +10,12 @@ from typing import Any
 import click
 
 from artifact_store.cli import output
+from artifact_store.cli.annotate import NotesOfRuns, note_lines, noted_document, notes_of_run, notes_of_runs
 from artifact_store.cli.completing import ModelName, RefName
 from artifact_store.cli.session import Command, Session, check_root, pass_session
 from artifact_store.core.documents import plain, write_time
 from artifact_store.core.names import ModelKey
+from artifact_store.core.note import RunNotes
 from artifact_store.core.pointer import Pointer, Publish
 from artifact_store.core.references import RunRef
 from artifact_store.doctor.rebuild import is_lost
@@ -120,10 +122,12 @@ def list_runs(session: Session, store: ArtifactStore, key: ModelKey, question: M
     listing = store.runs(key, **question)
     runs = list(listing)
     problems += [str(problem) for problem in listing.problems]
-    found = [_run(run, pointers) for run in runs]
+    notes = notes_of_runs(store, key, runs, problems)
+    found = [{**_run(run, pointers), "notes": noted_document(notes, run)} for run in runs]
     document = {"store": store.url, "key": str(key), "runs": found, "problems": problems}
     session.answer(
-        document, _run_lines(runs, pointers) if runs else [output.safe(f"{key.display_name} has no committed run.")]
+        document,
+        _run_lines(runs, pointers, notes) if runs else [output.safe(f"{key.display_name} has no committed run.")],
     )
     session.warn(problems)
 
@@ -141,12 +145,17 @@ def _run(run: Run, pointers: Mapping[str, Pointer]) -> dict[str, Any]:
     }
 
 
-def _run_lines(runs: Sequence[Run], pointers: Mapping[str, Pointer]) -> Iterator[str]:
+def _run_lines(runs: Sequence[Run], pointers: Mapping[str, Pointer], notes: NotesOfRuns) -> Iterator[str]:
     head = ["run", "saved (UTC)", "aliases", "size"]
     rows = [
         [run.run_id, output.time(run.created_at), ", ".join(aliases_of(run, pointers)), output.size(run.size)]
         for run in runs
     ]
+    marked = {run_id for run_id, found in (notes or {}).items() if found is None or not found.is_tradable}
+    if marked:
+        head.append("notes")
+        for run, row in zip(runs, rows, strict=True):
+            row.append("do not trade" if run.run_id in marked else "")
     used = sum(max(len(row[place]) for row in [head, *rows]) + _GAP for place in range(len(head)))
     for name in dict.fromkeys(name for run in runs for name in run.metrics):
         cells = [output.format_number(run.metrics[name]) if name in run.metrics else "" for run in runs]
@@ -179,11 +188,14 @@ def show_command(session: Session, ref: str) -> None:
         run = store.get(ref)
         problems: list[str] = []
         pointers = _aliases(store, run.key, problems)
-        session.answer(_everything(run, pointers, problems), _page(run, pointers))
+        notes = notes_of_run(run, problems)
+        session.answer(_everything(run, pointers, problems, notes), _page(run, pointers, notes))
         session.warn(problems)
 
 
-def _everything(run: Run, pointers: Mapping[str, Pointer], problems: list[str]) -> dict[str, Any]:
+def _everything(
+    run: Run, pointers: Mapping[str, Pointer], problems: list[str], notes: RunNotes | None
+) -> dict[str, Any]:
     manifest = run.manifest
     schema = run.features
     return {
@@ -222,11 +234,12 @@ def _everything(run: Run, pointers: Mapping[str, Pointer], problems: list[str]) 
         "environment_verdict": run.environment_verdict.to_json(),
         "is_fitted": manifest.is_fitted,
         "publish": manifest.publish.model_dump(mode="json"),
+        "notes": None if notes is None else notes.to_json(),
         "problems": problems,
     }
 
 
-def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
+def _page(run: Run, pointers: Mapping[str, Pointer], notes: RunNotes | None) -> Iterator[str]:
     manifest = run.manifest
     yield click.style(output.ref(run.ref), bold=True)
     yield from output.fields(
@@ -235,11 +248,14 @@ def _page(run: Run, pointers: Mapping[str, Pointer]) -> Iterator[str]:
             ("aliases", ", ".join(aliases_of(run, pointers)) or "none"),
             ("stored at", run.url()),
             ("manifest", f"sha256 {manifest.digest}"),
+            *([("do not trade", notes.marks[-1].reason or "marked by a note")] if notes and notes.marks else []),
             *_origin(run),
             *environment_lines(run),
         ],
         indent=2,
     )
+    if notes is not None and (notes.entries or notes.marks):
+        yield from _section("Notes", note_lines(notes))
     parts = manifest.components.items()
     rows = [[name, str(part.codec.ref), str(part.risk), part.type, ", ".join(part.files)] for name, part in parts]
     yield from _section("Components", output.table(("component", "codec", "risk", "type", "files"), rows, indent=2))

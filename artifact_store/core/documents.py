@@ -45,7 +45,7 @@ NonFinite = Literal["NaN", "Infinity", "-Infinity"]
 NON_FINITE: Final[Mapping[str, float]] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How metrics and configurations write the numbers that JSON does not support."""
 
-Kind = Literal["run", "pointer", "history", "store", "tombstone", "origin", "seen"]
+Kind = Literal["run", "pointer", "history", "store", "tombstone", "origin", "note", "seen"]
 
 
 def write_time(value: datetime) -> str:
@@ -271,6 +271,31 @@ def mapping(what: str, value: Any) -> Mapping[str, Any]:
 def named_values(what: str, value: Any) -> dict[str, Any]:
     """Return a mapping of names to values as JSON; the errors are those of :func:`mapping` and :func:`plain`."""
     return dict(plain(mapping(what, value), what))
+
+
+def stored_text(what: str, value: Any) -> str:
+    """Return text that can be stored, or raise ``InvalidOption``."""
+    if isinstance(value, str):
+        return str(plain(value, what))
+    raise InvalidOption(f"{what} is text, not a {type(value).__name__}")
+
+
+def stored_tags(value: Any) -> dict[str, str]:
+    """Return tags as they are stored; the errors are those of :func:`mapping` and :func:`plain`."""
+    return dict(plain({name: str(part) for name, part in mapping("tags", value).items()}, "tags"))
+
+
+def stored_metrics(value: Any) -> dict[str, float | int | str]:
+    """Return metrics as they are stored, or raise ``InvalidOption``."""
+    return {name: _number(name, part) for name, part in named_values("metrics", value).items()}
+
+
+def _number(name: str, value: Any) -> float | int | str:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float) or (isinstance(value, str) and value in NON_FINITE):
+        return value
+    raise InvalidOption(f"the metric {name!r} is {value!r}, which is not a number; put text in tags")
 
 
 def plain(value: Any, where: str, depth: int = MAX_DEPTH) -> Any:

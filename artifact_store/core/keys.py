@@ -32,6 +32,7 @@ REPORT_INDEX: Final = "index.html"
 REPORT_ASSETS: Final = ("assets/report.css", "assets/report.js")
 REPORT_FILES: Final = (*REPORT_ASSETS, REPORT_INDEX, REPORT_RECORD)
 """What a report has besides the pages of the models."""
+NOTES: Final = "_notes/"
 NOTICES: Final = ("saved", "gone", "back")
 """What a notice in the index announces: a run is saved, deleted, or brought back."""
 MANIFEST: Final = "manifest.json"
@@ -50,6 +51,7 @@ _BLOCK = re.compile(r"[0-9]{10}\.json")
 _SIGNATURE = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{16})\.json")
 _PAGE = re.compile(r"models/(.+)\.html")
 _INDEX_BLOCK = re.compile(r"blocks/([0-9]{10})\.(jsonl\.gz|parquet)")
+_NOTE = re.compile(r"([0-9a-f]{32})\.json")
 _SHORT = 16
 
 
@@ -215,6 +217,21 @@ def page(key: ModelKey) -> str:
     return f"models/{model_prefix(key).rstrip('/')}.html"
 
 
+def notes_prefix(key: ModelKey, run_id: RunId) -> str:
+    """Return the prefix of the notes about a run."""
+    return NOTES + run_prefix(key, run_id)
+
+
+def notes_of_model(key: ModelKey) -> str:
+    """Return the prefix of the notes about all runs of a model; without a symbol, about those of its type."""
+    return NOTES + model_prefix(key)
+
+
+def note(key: ModelKey, run_id: RunId, write_id: str) -> str:
+    """Return the key of a note about a run."""
+    return _bounded(f"{notes_prefix(key, run_id)}{write_id}.json")
+
+
 def seen_alias(store_id: str, key: ModelKey, alias: str) -> str:
     """Return under which name a client remembers what it saw of an alias."""
     return f"{sha256(canonical([store_id, str(key), alias]))}.json"
@@ -351,6 +368,13 @@ def page_in(child: str) -> ModelKey | None:
 def is_of_report(child: str) -> bool:
     """Tell whether this name below the folder of a report is one that a report has."""
     return child in REPORT_FILES or page_in(child) is not None
+
+
+def note_of(key: str) -> tuple[ModelKey, RunId, str] | None:
+    """Return which run a note is about, and its write id, if this is the key of one."""
+    found = run_of(key.removeprefix(NOTES)) if key.startswith(NOTES) else None
+    match = None if found is None else _NOTE.fullmatch(found[2])
+    return None if found is None or match is None else (found[0], found[1], match[1])
 
 
 def model_type_in(child: str) -> str | None:

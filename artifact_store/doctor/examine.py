@@ -14,7 +14,7 @@ from typing import Final
 from artifact_store.core import keys
 from artifact_store.core.origin import Origin
 from artifact_store.core.store_record import Concurrency, StoreRecord
-from artifact_store.doctor import aliases, environment, files, index, objects, restore, runs
+from artifact_store.doctor import aliases, environment, files, index, notes, objects, restore, runs
 from artifact_store.doctor.examination import Examination, Options, StorageUnreachable, shown
 from artifact_store.doctor.files import StoredFile
 from artifact_store.doctor.objects import StoreObjects
@@ -79,6 +79,8 @@ def _everything(exam: Examination, concurrency: Concurrency) -> Counts:
         damaged += [group.label for group in known.damaged.values()]
     _store_ids(exam, record, committed, concurrency)
     index.examine_index(exam, found.index, {run.label: run.listed for run in committed}, damaged)
+    everything = [f"{model.key}:{run_id}" for model in found.models.values() for run_id in model.entries]
+    notes.examine_notes(exam, found.notes, {run.label: run.digest for run in committed}, set(everything))
     read = files.hash_files(exam, stored) if exam.options.deep else 0
     aliased = sum(len(set(model.aliases)) for model in found.models.values())
     return Counts(found.objects, found.bytes, len(found.models), len(committed), aliased, read)

@@ -51,6 +51,7 @@ class StoreObjects:
     probes: list[Entry] = field(default_factory=list)
     locks: list[str] = field(default_factory=list)
     index: list[Entry] = field(default_factory=list)
+    notes: list[Entry] = field(default_factory=list)
     foreign_objects: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
     not_portable: dict[str, str] = field(default_factory=dict)
     twins: dict[str, str] = field(default_factory=dict)
@@ -115,6 +116,8 @@ class StoreObjects:
             return True
         elif first == keys.INDEX and keys.is_of_index(below):
             self.index.append(entry)
+        elif keys.note_of(entry.key) is not None:
+            self.notes.append(entry)
         else:
             return first == keys.STORE_MARKER or self._of_a_model(entry, path)
         return True

@@ -1,7 +1,7 @@
 """Copy a run from one store to another: the same bytes, manifest and signatures, whole or not at all.
 
-The order is that of a save: files, signatures, the record of origin, and then the manifest, create-only, which commits.
-What an interrupted copy left is compared and used, so the same call goes on where that one stopped.
+The order is that of a save: files, signatures, notes, the record of origin, and then the manifest, create-only, which
+commits. What an interrupted copy left is compared and used, so the same call goes on where that one stopped.
 
 Why: docs/decisions/0031-a-run-that-moves-keeps-its-bytes.md
 """
@@ -19,7 +19,7 @@ from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.origin import Origin
 from artifact_store.core.statement import MAX_BUNDLE
 from artifact_store.errors import Corrupt, DigestMismatch, RunExists, RunNotFound
-from artifact_store.ops import delete, index, opening, publish, read, resolve, signing
+from artifact_store.ops import delete, index, notes, opening, publish, read, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.storage.conditional_write import Outcome
 from artifact_store.storage.transfer import Destination, name_taken, upload
@@ -52,7 +52,7 @@ def another_run(target: Context, manifest: Manifest) -> RunExists:
 def copy_run(source: Context, target: Context, manifest: Manifest) -> bool:
     """Copy a run of ``source`` that was read there; tell whether there was anything to do.
 
-    Signatures that were made since the run was copied are copied, too.
+    Signatures and notes that were made since the run was copied are copied, too.
 
     Raises:
         SignatureMissing, SignatureInvalid, UntrustedKey: the policy of the source requires a signature.
@@ -71,6 +71,7 @@ def copy_run(source: Context, target: Context, manifest: Manifest) -> bool:
     if not is_own:  # a manifest that came by other hands says nothing about the files beside it
         _copy_files(source, target, manifest, committed=there)
     _copy_signatures(source, target, manifest)
+    notes.copy_notes(source, target, manifest)  # before the run is visible: one of them may say that nobody trades it
     if not is_own and manifest.store_id != store_id:
         _record_origin(target, manifest, store_id)
     if there:

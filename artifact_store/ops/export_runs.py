@@ -19,7 +19,7 @@ from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.pointer import MAX_BLOCK, Pointer, block_of
 from artifact_store.core.references import RunRef
 from artifact_store.errors import InvalidOption, NotAStore
-from artifact_store.ops import opening, read, resolve, signing
+from artifact_store.ops import notes, opening, read, resolve, signing
 from artifact_store.ops.context import Context
 from artifact_store.storage.archive import new_archive
 from artifact_store.storage.transfer import copy_stored
@@ -101,6 +101,7 @@ def _of_run(context: Context, manifest: Manifest) -> list[_Object]:
         objects.append(_Object(file.key, entry.stored_size, partial(copy_stored, context.backend, file)))
     signatures = signing.stored_signatures(context, manifest)
     objects += [_document(prefix + name, data) for name, data in signatures.items()]
+    objects += [_document(where, data) for where, data in notes.stored_notes(context, manifest).items()]
     origin = context.records.origin(manifest)
     return objects if origin is None else [*objects, _document(origin.storage_key, origin.to_bytes())]
 

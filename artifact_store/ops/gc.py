@@ -22,7 +22,7 @@ from artifact_store.core.names import ModelKey, RunId
 from artifact_store.core.outline import Outline
 from artifact_store.core.tombstone import Tombstone
 from artifact_store.errors import AccessDenied, ArtifactStoreError, Unavailable, Unsupported
-from artifact_store.ops import delete, index_writing, listing, opening, probe
+from artifact_store.ops import delete, index_writing, listing, notes, opening, probe
 from artifact_store.ops.context import Context
 from artifact_store.ops.delete import StepResult, duration_text
 from artifact_store.ops.plan import Action, CarryOut, Plan, PlanStep, one_by_one
@@ -89,7 +89,7 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
     if not opening.check_store(context.records):
         return Plan((), lambda: one_by_one(lambda _: StepResult("kept")), notes=[opening.no_store(context.backend)])
     found = _Scan(context, grace, context.now())
-    steps = [*found.runs(), *found.uploads(), *found.probes(), *found.index(), *found.staged()]
+    steps = [*found.runs(), *found.uploads(), *found.probes(), *found.index(), *found.noted(), *found.staged()]
 
     def start() -> CarryOut:
         opening.ensure_open_existing(context)
@@ -114,15 +114,23 @@ def carry_out(context: Context, step: PlanStep, *, grace: timedelta, now: dateti
     if step.leftover is not None:
         cleared = remove_leftover(step.leftover.path, before=now - grace)
         return StepResult("cleared") if cleared else StepResult("kept", "it is in use or gone, or cannot be removed")
-    if step.key is None or step.run_id is None:
-        context.records.remove(step.target)
-        return StepResult("cleared")
+    if step.key is not None and step.run_id is not None:
+        return _carry_out_on_run(context, step, step.key, step.run_id, grace=grace, now=now)
+    context.records.remove(step.target)
+    return StepResult("cleared")
+
+
+def _carry_out_on_run(
+    context: Context, step: PlanStep, key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime
+) -> StepResult:
     if step.action in {"sweep", "restore"}:
-        return delete.sweep(context, step.key, step.run_id, grace=grace, now=now)
+        return delete.sweep(context, key, run_id, grace=grace, now=now)
+    if step.target == keys.notes_prefix(key, run_id):
+        return notes.clear_notes(context, key, run_id)
     stray = keys.run_of(step.target)
-    if stray is not None:
-        return delete.clear_stray(context, step.key, step.run_id, stray[2])
-    return delete.clear(context, step.key, step.run_id, grace=grace, now=now)
+    if stray is None:
+        return delete.clear(context, key, run_id, grace=grace, now=now)
+    return delete.clear_stray(context, key, run_id, stray[2])
 
 
 def abort(context: Context, upload: Unfinished, *, grace: timedelta, now: datetime) -> StepResult:
@@ -143,6 +151,9 @@ class _Scan:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _named: dict[ModelKey, dict[str, list[str]]] = field(default_factory=dict)
+    _has_notes: bool = False
+    _gone: set[tuple[ModelKey, RunId]] = field(default_factory=set)
+    """The runs that can never come back, once this plan is carried out."""
 
     def runs(self) -> Iterator[PlanStep]:
         """Yield what becomes of each run that is not simply committed."""
@@ -159,6 +170,7 @@ class _Scan:
     def _groups(self) -> Iterator[RunObjects]:
         records = self.context.records
         for child in records.children(""):
+            self._has_notes |= child == keys.NOTES
             model_type = keys.model_type_in(child)
             if model_type is not None:
                 yield from _grouped(records.objects(keys.type_prefix(model_type)))
@@ -178,6 +190,8 @@ class _Scan:
         elif group.others:
             why = "an earlier sweep was cut short" if record.quarantine is None else record.summary
             yield self._step(group, "sweep", why)
+        else:
+            self._gone.add((group.key, group.run_id))
 
     def _crashed(self, group: RunObjects) -> PlanStep:
         why = delete.why_kept(group.entries, group.key, group.run_id, grace=self.grace, now=self.now)
@@ -218,6 +232,8 @@ class _Scan:
 
     def _step(self, group: RunObjects, action: Action, why: str) -> PlanStep:
         size = sum(entry.size for entry in group.others)
+        if action in {"sweep", "clear"}:
+            self._gone.add((group.key, group.run_id))
         return PlanStep(group.label, action, why, size, group.key, group.run_id)
 
     def uploads(self) -> Iterator[PlanStep]:
@@ -251,6 +267,17 @@ class _Scan:
             yield PlanStep(key, "clear", why, size)
         if left.piled >= index_writing.PILED:
             yield PlanStep(keys.INDEX, "fix", f"{left.piled} saves and deletions are not in the index yet")
+
+    def noted(self) -> Iterator[PlanStep]:
+        """Yield the notes about runs that are gone for ever, once :meth:`runs` has looked at all of them."""
+        left: dict[tuple[ModelKey, RunId], int] = {}
+        for entry in self.context.records.objects(keys.NOTES) if self._has_notes else ():
+            about = keys.note_of(entry.key)
+            if about is not None and about[:2] in self._gone:
+                left[about[:2]] = left.get(about[:2], 0) + entry.size
+        for (key, run_id), size in sorted(left.items()):
+            where = keys.notes_prefix(key, run_id)
+            yield PlanStep(where, "clear", "notes about a run that is gone", size, key, run_id)
 
     def staged(self) -> Iterator[PlanStep]:
         """Yield what killed processes left in the temporary space: below the root, and that of this client."""

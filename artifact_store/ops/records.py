@@ -24,6 +24,7 @@ from artifact_store.canonical import sha256
 from artifact_store.core import keys
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
 from artifact_store.core.names import ModelKey, RunId
+from artifact_store.core.note import MAX_NOTE_BYTES, Note
 from artifact_store.core.origin import MAX_ORIGIN, Origin
 from artifact_store.core.outline import Outline
 from artifact_store.core.pointer import MAX_BLOCK, MAX_POINTER, HistoryBlock, Pointer, Publish, block_of
@@ -36,6 +37,7 @@ from artifact_store.errors import (
     ContainerNotFound,
     Corrupt,
     FormatUnsupported,
+    ObjectNotFound,
     PreconditionFailed,
     RunDeleted,
     RunNotFound,
@@ -197,6 +199,13 @@ class Records:
         blob = self._read(where, MAX_ORIGIN)
         return None if blob is None else Origin.from_bytes(blob.data, what=f"{where!r}")
 
+    def note(self, where: str) -> Note:
+        """Return the note under a key; ``Corrupt`` if it is damaged, ``ObjectNotFound`` without one. One request."""
+        blob = self._read(where, MAX_NOTE_BYTES)
+        if blob is None:
+            raise ObjectNotFound(where)
+        return Note.from_bytes(blob.data, what=f"{where!r}")
+
     def signature(self, manifest: Manifest, key_id: str) -> bytes | None:
         """Return the stored signature of a run by a key, not verified, or ``None``; ``Corrupt`` if it is too large."""
         blob = self._read(signature_key(manifest, key_id), MAX_BUNDLE)
@@ -206,7 +215,7 @@ class Records:
 
     def write(
         self,
-        document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord | Origin,
+        document: Manifest | Tombstone | Pointer | HistoryBlock | StoreRecord | Origin | Note,
         *,
         over: Stored[Any] | None,
     ) -> Outcome:

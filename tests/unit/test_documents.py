@@ -22,6 +22,7 @@ from artifact_store.core.documents import (
 from artifact_store.core.keys import MAX_KEY
 from artifact_store.core.manifest import MAX_MANIFEST, Manifest
 from artifact_store.core.names import ModelKey
+from artifact_store.core.note import MAX_NOTE_BYTES, NOTE_TYPE, Note
 from artifact_store.core.pointer import (
     BLOCK,
     MAX_BLOCK,
@@ -196,6 +197,8 @@ def test_the_limits_are_those_that_the_format_states():
     assert re.search(rf"exactly {BLOCK} publishes, as in", text)
     assert re.search(rf"writes and verifies, at most {MAX_BUNDLE >> 20} MiB", text)
     assert f"`DSSEv1 {len(POINTER_TYPE)} {POINTER_TYPE} " in text
+    assert f"of the kind `note`, at most {MAX_NOTE_BYTES >> 10} KiB" in text
+    assert f"`DSSEv1 {len(NOTE_TYPE)} {NOTE_TYPE} " in text
     assert re.search(rf"nesting deeper than {MAX_DEPTH}", text)
     assert re.search(rf"a whole key has at most {MAX_KEY} characters", text)
     assert {MAX_EMBEDDED % 1024, (MAX_TOMBSTONE - MAX_MANIFEST) % 1024, MAX_BUNDLE % (1 << 20)} == {0}
@@ -226,6 +229,7 @@ def test_a_file_has_a_size_from_nothing_to_what_a_double_counts_exactly():
         (HistoryBlock, "history"),
         (Tombstone, "tombstone"),
         (StoreRecord, "store"),
+        (Note, "note"),
     ],
 )
 def test_the_kinds_of_documents_are_those_of_the_format(kind, name):

@@ -10,7 +10,7 @@ from artifact_store import ArtifactStore, errors
 from artifact_store.core.names import ModelKey, RunId
 from artifact_store.ops import delete, probe
 from artifact_store.ops.delete import StepResult, duration_text
-from artifact_store.ops.plan import Plan, PlanStep
+from artifact_store.ops.plan import Plan, PlanStep, one_by_one
 from artifact_store.ops.prune import Best, Rules
 from artifact_store.storage.base import Always, Entry, Unfinished
 from artifact_store.storage.local.backend import LocalBackend
@@ -32,7 +32,8 @@ def step(name, action="delete", size=10):
 def test_a_plan_tells_and_does_nothing_until_it_is_applied():
     calls = []
     steps = [step("a"), step("b", "keep"), step("c", "restore", 5)]
-    plan = Plan(steps, lambda: calls.append("begin") or (lambda one: calls.append(one.target) or StepResult("deleted")))
+    carried = one_by_one(lambda one: calls.append(one.target) or StepResult("deleted"))
+    plan = Plan(steps, lambda: calls.append("begin") or carried)
     assert list(plan) == steps
     assert [one.target for one in plan.changes] == ["a", "c"]
     assert [one.target for one in plan.kept] == ["b"]
@@ -59,7 +60,7 @@ def carry_out(failures):
             raise error
         return StepResult("deleted")
 
-    return lambda: one
+    return lambda: one_by_one(one)
 
 
 def test_a_step_that_fails_is_reported_and_the_others_go_on():

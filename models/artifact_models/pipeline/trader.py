@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _NOWHERE: Final = (errors.NotAStore, errors.ContainerNotFound)
 """What is wrong with the place, and not with one of its models."""
-_GONE: Final = (errors.NotFound, errors.RunTooOld)
+_GONE: Final = (errors.NotFound, errors.RunTooOld, errors.NotForTrading)
 """After these, what was loaded before may not go on either."""
 
 
@@ -33,7 +33,8 @@ class UnifiedPaperTrader:
 
     Each run is validated once (:meth:`artifact_store.Run.validate`), and passed over unless it is sound; one without
     golden predictions is loaded, and logged as "not compared". With ``unchecked=True`` nothing is validated. A run that
-    was saved longer ago than ``max_run_age`` is refused, also if it is loaded already.
+    was saved longer ago than ``max_run_age`` is refused, also if it is loaded already, and so is one that a note says
+    not to trade.
 
     :meth:`load_all_models` may be called again and again: what is still published stays, and what is not is replaced.
     ``problems`` has what went wrong in the last call, by symbol and model type.
@@ -88,8 +89,8 @@ class UnifiedPaperTrader:
         """Load the model of each symbol and type: ``best_wf``, else ``latest``, else the newest run; return ``models``.
 
         A run that is loaded already is not loaded again. One broken model stops no other: it is in ``problems``, and
-        the one that was loaded before goes on, unless it is gone or too old. A model of which nothing is published any
-        more is taken out.
+        the one that was loaded before goes on, unless it is gone, too old, or not to be traded. A model of which
+        nothing is published any more is taken out.
 
         Raises:
             NotAStore, ContainerNotFound: there are no models at ``models_dir``, but something else, or no bucket.
@@ -117,6 +118,7 @@ class UnifiedPaperTrader:
         before = models.get(key.model_type)
         try:
             run = store.find(key, max_run_age=self.max_run_age)
+            run.notes().check_tradable()
             if before is None or before.run != run:
                 checked = UNCHECKED if self._checked is None else self._checked(run)
                 models[key.model_type] = self._loaded(key.model_type, run)

@@ -92,7 +92,7 @@ def signals(
 
     Whatever is wrong with one model, or with the data of one symbol, stands in its signal and stops no other. A run is
     validated when it is first met, and passed over unless it is sound; with ``checked=None`` it is not. One that was
-    saved longer ago than ``max_run_age`` is passed over, too.
+    saved longer ago than ``max_run_age`` is passed over, too, and so is one that a note says not to trade.
     """
 
     def find(key: ModelKey) -> Run:
@@ -120,6 +120,7 @@ def _signal(
     try:
         run = find(key)
         known |= {"run": str(run.run_id), "found_by": run.found_by}
+        run.notes().check_tradable()
         known["checked"] = UNCHECKED if checked is None else checked(run)
         adapter = load_adapter(run)
         rows = frame()
@@ -226,9 +227,10 @@ def trade_command(
 
     For each symbol and family the run of best_wf is taken, else latest, else the newest one; an alias that is broken
     is an error, not a reason to take something else. Each run is validated once: one that is broken, or that cannot be
-    checked, gives no signal; one without golden predictions is marked 'not compared'. Features are computed from the
-    candles and found by name; columns of your own stand beside them. An agent begins with an empty account some hundred
-    bars before the newest one.
+    checked, gives no signal, and neither does one that was marked with `artifact-store annotate --do-not-trade`; one
+    without golden predictions is marked 'not compared'. Features are computed from the candles and found by name;
+    columns of your own stand beside them. An agent begins with an empty account some hundred bars before the newest
+    one.
     """
     _log_to_stderr(verbose=verbose)
     wanted = _names(symbols, "--symbols")

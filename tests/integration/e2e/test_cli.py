@@ -21,10 +21,13 @@ from click.testing import CliRunner, Result
 from artifact_store import ArtifactStore, Digest, FeatureSchema, __version__, errors
 from artifact_store.cli import output as text
 from artifact_store.cli import program
+from artifact_store.cli.annotate import noted_document, notes_of_run, notes_of_runs
 from artifact_store.cli.app import app
 from artifact_store.cli.files import _write_new
 from artifact_store.cli.session import Bar
 from artifact_store.core.files import Progress
+from artifact_store.storage.memory import MemoryBackend
+from artifact_store.testing import Faults, FaultyBackend
 from tests.servers import SeaweedServer
 
 pytestmark = pytest.mark.windows
@@ -253,6 +256,58 @@ class TestLooking:
         page = filled("get", "gru/OLD", tmp_path / "two").stdout
         assert "environment  unknown\n             unknown: python: where it was saved is not recorded" in page
         assert filled.json("get", "gru/OLD", tmp_path / "three")["environment_verdict"]["verdict"] == "unknown"
+
+    def test_what_is_noted_is_shown_and_listed(self, filled: Cli) -> None:
+        given = ("--description", "odd \x1b[2J fills", "--tag", "desk=x", "--metric", "live=0.4")
+        note = filled.json("annotate", KEY, *given)
+        assert (note["tags"], note["metrics"]) == ({"desk": "x"}, {"live": 0.4})
+        assert "has the note" in filled("annotate", KEY, "--do-not-trade", "--reason", "a split").stdout
+        page = " ".join(filled("show", KEY).stdout.split())
+        for expected in (
+            "do not trade a split",
+            "Notes",
+            "odd \\x1b[2J fills; desk=x; live=0.4",
+            "do not trade (a split)",
+        ):
+            assert expected in page
+        shown = filled.json("show", KEY)["notes"]
+        assert (shown["metrics"], shown["do_not_trade"], len(shown["notes"])) == ({"live": 0.4}, True, 2)
+        newest, *others = filled.json("ls", KEY)["runs"]
+        assert newest["notes"] == shown
+        assert [run["notes"]["notes"] for run in others] == [[], []]
+        assert "do not trade" in filled("ls", KEY).stdout.splitlines()[2]
+        filled("annotate", KEY, "--trade-again", "--reason", "adjusted")
+        assert "do not trade" not in filled("ls", KEY).stdout
+        page = filled("show", KEY).stdout
+        assert "do not trade (lifted) (a split)" in page
+        assert "trade again (adjusted)" in page
+
+    def test_notes_that_cannot_be_read_are_told(self, filled: Cli) -> None:
+        note = filled.store.get(KEY).annotate(tags={"a": "b"})
+        place = filled.url / note.storage_key
+        place.chmod(0o600)
+        place.write_bytes(b"{}")
+        for command in ("ls", "show"):
+            result = filled(command, KEY)
+            assert result.exit_code == 0
+            assert note.storage_key in result.stderr
+        assert "do not trade" in filled("ls", KEY).stdout  # it may say so
+
+    def test_where_notes_cannot_be_listed_that_is_told(self) -> None:
+        plan = Faults().on("list", key="_notes/*").fail(lambda op, key: errors.AccessDenied(f"{op} {key}"))
+        store = ArtifactStore(FaultyBackend(MemoryBackend(), plan))
+        run = store.save({"n": 1}, KEY)
+        problems: list[str] = []
+        assert notes_of_run(run, problems) is None
+        notes = notes_of_runs(store, run.key, [run], problems)
+        assert noted_document(notes, run) is None
+        assert noted_document({run.run_id: None}, run) is None
+        assert [problem.partition(":")[0] for problem in problems] == ["the notes about gru/BTCEUR"] * 2
+
+    def test_a_note_has_to_say_something(self, filled: Cli) -> None:
+        for given in ((), ("--reason", "why"), ("--trade-again",)):
+            status, error = filled.error("annotate", KEY, *given)
+            assert (status, error["type"]) == (2, "InvalidOption")
 
     def test_show_takes_a_unique_beginning_of_a_run_id(self, filled: Cli) -> None:
         assert filled.json("show", f"{KEY}:20240811")["run_id"] == "20240811_120000"

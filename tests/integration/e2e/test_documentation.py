@@ -17,6 +17,7 @@ from artifact_store.canonical import canonical
 from artifact_store.cli.app import app
 from artifact_store.core.index_rows import BlockHead, Row
 from artifact_store.core.manifest import Manifest, Parent
+from artifact_store.core.note import Note
 from artifact_store.core.pointer import HistoryBlock, Pointer
 from artifact_store.core.store_record import StoreRecord
 from artifact_store.core.tombstone import Tombstone
@@ -186,7 +187,14 @@ def test_the_json_of_the_readme_is_json():
 
 @pytest.mark.windows
 def test_the_documents_of_the_format_are_real_ones():
-    kinds = {"store": StoreRecord, "run": Manifest, "pointer": Pointer, "history": HistoryBlock, "tombstone": Tombstone}
+    kinds = {
+        "store": StoreRecord,
+        "run": Manifest,
+        "pointer": Pointer,
+        "history": HistoryBlock,
+        "tombstone": Tombstone,
+        "note": Note,
+    }
     seen = []
     *documents, head, row = (block.strip().encode() for block in blocks(FORMAT, "json"))
     for data in documents:
@@ -194,12 +202,13 @@ def test_the_documents_of_the_format_are_real_ones():
         document = kinds[kind].from_bytes(data, what="the example")
         assert document.to_bytes() == data == canonical(json.loads(data))
         seen.append((kind, document))
-    assert [kind for kind, _ in seen] == ["store", "run", "run", "pointer", "tombstone"]
-    (_, store), (_, manifest), (_, tuned), (_, pointer), (_, stone) = seen
+    assert [kind for kind, _ in seen] == ["store", "run", "run", "pointer", "tombstone", "note"]
+    (_, store), (_, manifest), (_, tuned), (_, pointer), (_, stone), (_, note) = seen
     assert pointer.embedded("the example") == manifest
     assert manifest.store_id == store.store_id
     assert pointer.manifest_sha256 == manifest.digest
     assert stone.restored() == manifest
+    note.check_about(note.storage_key, manifest.digest)
     assert BlockHead.parse(head.decode(), 2, "the example").line == head
     assert Row.of(manifest).line == row
     assert tuned.parent == Parent(ref=manifest.label, store_id=store.store_id, manifest_sha256=manifest.digest)

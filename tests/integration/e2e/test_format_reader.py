@@ -149,6 +149,26 @@ def test_it_knows_where_a_run_comes_from(other, store, tmp_path):
     assert manifest["description"] == "tuned"
 
 
+@pytest.mark.parametrize("key", [KEY, PLAIN, "gru/BTC/USDT"])
+def test_each_takes_the_notes_of_the_other(other, store, key):
+    run = store.save({"n": 1}, ("gru", "BTC/USDT") if key == "gru/BTC/USDT" else key)
+    manifest = other.manifest(key, run.run_id)
+    assert other.may_be_traded(manifest)
+    run.annotate(do_not_trade=True, metrics={"live": 0.5}, reason="é")
+    assert [note["metrics"] for note in other.notes(manifest)] == [{"live": 0.5}]
+    assert not other.may_be_traded(manifest)
+    other.annotate(manifest, {"lifts": [other.notes(manifest)[0]["write_id"]], "tags": {"by": "other"}}, NOW)
+    assert run.notes().is_tradable
+    assert run.notes().tags == {"by": "other"}
+    assert other.may_be_traded(manifest)
+    assert not other.may_be_traded(manifest, public().pem)
+    owner = ArtifactStore(other.root, policy=strict(), signer=signer())
+    assert not owner.get(run.ref).notes().is_tradable
+    owner.get(run.ref).annotate(do_not_trade=False)
+    assert owner.get(run.ref).notes().is_tradable
+    assert other.may_be_traded(manifest, public().pem)
+
+
 @pytest.mark.parametrize("name", ["_store.json", "gru/BTCEUR/latest.json", "gru/BTCEUR/20240101_000000/manifest.json"])
 def test_it_refuses_what_was_changed(other, name):
     place = other.root / name

@@ -86,6 +86,7 @@ def read_everything(site, folder):
     assert len(store.history(KEY)) == 2
     assert store.diff(f"{KEY}:{OLD}", KEY)
     assert store.verify().ok
+    assert store.get(KEY).notes().is_tradable
     store.get("gru/SIGNED").download(folder / "copy", all_signatures=True)
     assert store.copy(KEY, ArtifactStore(folder / "laptop")).ok
     assert store.export("gru/SIGNED", folder / "signed.zip").runs
@@ -118,6 +119,8 @@ def write_everything(site, folder):
     store.promote(f"{KEY}:{OLD}", "production")
     store.promote(f"{KEY}@latest", "latest", vouch=store.history(KEY).pointer)  # so far it has no signature
     store.rollback(KEY)
+    store.get("gru/NEW").annotate(do_not_trade=True)
+    store.get("gru/NEW").annotate(do_not_trade=False)
     store.retire("gru/NEW")
     laptop = ArtifactStore(folder / "laptop", signer=signer())
     laptop.save({"n": 1}, "gru/COPIED", components={"large": LARGE})
@@ -129,6 +132,7 @@ def write_everything(site, folder):
 
 def tidy_everything(site, folder):
     doomed, sparse, loose = site.spare(3), site.spare(4), site.spare(5)
+    doomed.annotate(tags={"a": "b"})
     backend = site.admin._context.backend
     backend.write(keys.data_file(ModelKey.parse("gru/CRASHED"), RunId(OLD), "model.bin"), b"x", when=Always())
     with site.server.client() as client:
@@ -147,6 +151,7 @@ def tidy_everything(site, folder):
     assert done.ok, done
     assert {one.result for one in done} == {"swept", "cleared", "aborted"}
     assert not store.gc(grace=NONE).changes
+    assert not list(backend.list(keys.NOTES))
     assert store.index.compact()
     assert site.admin.verify().ok
 
@@ -344,6 +349,10 @@ def test_a_writer_that_can_only_create_neither_deletes_nor_overwrites(seen):
         assert not allows(document, Asked("s3:PutObject", f"{run}/{name}", made))
         assert not allows(document, Asked("s3:PutObject", f"{run}/{name}", {**made, "s3:if-match": '"1"'}))
         assert allows(document, Asked("s3:PutObject", f"{run}/{name}", {**made, "s3:if-none-match": "*"}))
+    note = f"arn:aws:s3:::{BUCKET}/models-1/_notes/gru/BTCEUR/{OLD}/{'a' * 32}.json"
+    assert allows(document, Asked("s3:PutObject", note, {**made, "s3:if-none-match": "*"}))
+    for values in (made, {**made, "s3:if-match": '"1"'}, {"s3:ObjectCreationOperation": "false"}):
+        assert not allows(document, Asked("s3:PutObject", note, values))
 
 
 def test_the_rule_of_the_lifecycle_is_taken_by_a_server(server):

@@ -229,6 +229,18 @@ class TestOverDays:
         (error,) = trader.problems.values()
         assert isinstance(error, errors.RunTooOld)
 
+    def test_a_run_that_is_marked_is_taken_out_until_the_mark_is_lifted(self, place):
+        saved(place, "lightgbm")
+        trader = UnifiedPaperTrader(symbols=["BTCEUR"], models_dir=place)
+        assert loaded_types(trader) == ["lightgbm"]
+        run = ArtifactStore(place).get("lightgbm/BTCEUR")
+        run.annotate(do_not_trade=True)
+        assert loaded_types(trader) == []
+        (error,) = trader.problems.values()
+        assert isinstance(error, errors.NotForTrading)
+        run.annotate(do_not_trade=False)
+        assert loaded_types(trader) == ["lightgbm"]
+
     def test_a_model_of_which_nothing_is_published_any_more_is_taken_out(self, place):
         saved(place, "lightgbm")
         trader = UnifiedPaperTrader(symbols=["BTCEUR"], models_dir=place)

@@ -238,6 +238,25 @@ class TestChecks:
         stored.write_bytes(whole)
         assert trade.signals(store, ["X"], path, models=["lightgbm"], checked=checked)[0].checked == "compared"
 
+    def test_a_run_that_is_not_to_be_traded_gives_no_signal(self, adapter, path, tmp_path):
+        store = ArtifactStore(tmp_path / "store")
+        adapter.save(store, symbol="X")
+        given = one_symbol(tmp_path, path, "--json")
+        note = store.get("lightgbm/X").annotate(do_not_trade=True, reason="a split")
+        for more in ((), ("--unchecked",)):
+            done = CliRunner().invoke(trade.trade_command, [*given, *more])
+            (signal,) = json.loads(done.stdout)["signals"]
+            assert (done.exit_code, signal["error"], signal["signal"]) == (1, "NotForTrading", "")
+            assert "a split" in signal["message"]
+        store.get("lightgbm/X").annotate(do_not_trade=False)
+        (signal,) = trade.signals(store, ["X"], path, models=["lightgbm"])
+        assert signal.signal
+        place = tmp_path / "store" / note.storage_key
+        place.chmod(0o600)
+        place.write_bytes(b"{")
+        (signal,) = trade.signals(store, ["X"], path, models=["lightgbm"])
+        assert (signal.error, signal.signal) == ("NotForTrading", "")
+
     def test_a_run_that_is_too_old_gives_no_signal(self, adapter, path, tmp_path):
         then = datetime.now(UTC) - timedelta(days=40)
         with ArtifactStore(tmp_path / "store", clock=lambda: then) as store:

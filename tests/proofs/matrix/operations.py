@@ -95,8 +95,13 @@ def much_published(store: ArtifactStore) -> None:
 
 def with_deleted(store: ArtifactStore) -> None:
     served(store)
-    save(store, MARKED, 5, publish="never")
+    save(store, MARKED, 5, publish="never").annotate(tags={"live": "no"})
     store.delete(ref(MARKED)).apply()
+
+
+def with_marked(store: ArtifactStore) -> None:
+    served(store)
+    store.get(ref(SPARE)).annotate(do_not_trade=True)
 
 
 def with_crashed(store: ArtifactStore) -> None:
@@ -147,6 +152,10 @@ def with_publish(view: View, alias: str, run_id: str | None) -> View:
     return view.but(aliases={**view.aliases, alias: (*view.aliases.get(alias, ()), run_id)})
 
 
+def with_note(view: View, label: str, text: str) -> View:
+    return view.but(notes={**view.notes, label: text})
+
+
 def with_stone(view: View, label: str, state: str) -> View:
     runs = {name: value for name, value in view.runs.items() if name != label}
     return view.but(runs=runs, stones={**view.stones, label: state})
@@ -177,7 +186,12 @@ def stoned(label: str, state: str) -> Callable[[View], Sequence[View]]:
 
 def restored(view: View) -> Sequence[View]:
     stones = {label: state for label, state in view.stones.items() if label != ref(MARKED)}
-    return [view, with_run(view, ref(MARKED), repr({"n": 5})).but(stones=stones)]
+    there = with_run(view, ref(MARKED), repr({"n": 5})).but(stones=stones)
+    return [view, with_note(there, ref(MARKED), "tradable {'live': 'no'}")]
+
+
+def noted(text: str) -> Callable[[View], Sequence[View]]:
+    return lambda view: [view, with_note(view, ref(SPARE), text)]
 
 
 def as_it_was(view: View) -> Sequence[View]:
@@ -361,6 +375,16 @@ OPERATIONS = {
         Operation(
             "retire", served, lambda store: store.retire(f"{KEY}@production"), published("production", None),
             is_pointer, names_last("production", None),
+        ),
+        Operation(
+            "annotate", served, lambda store: store.get(ref(SPARE)).annotate(do_not_trade=True),
+            noted("do not trade {}"), lambda note: note.do_not_trade,
+            lambda view: view.notes[ref(SPARE)] == "do not trade {}",
+        ),
+        Operation(
+            "lift a mark", with_marked, lambda store: store.get(ref(SPARE)).annotate(do_not_trade=False),
+            noted("tradable {}"), lambda note: len(note.lifts) == 1,
+            lambda view: view.notes[ref(SPARE)] == "tradable {}", already=(errors.InvalidOption,),
         ),
         Operation(
             "delete", served, lambda store: store.delete(ref(SPARE)).apply(), stoned(ref(SPARE), "marked"), is_ok,

@@ -63,11 +63,13 @@ def _read(backend: Backend, key: str) -> bytes:
 
 @dataclass(frozen=True)
 class View:
-    """The runs with what loading them gives, what every alias ever named, and the tombstones by their state."""
+    """The runs with what loading them gives and what was noted about them, what every alias ever named, and the tombstones by their state."""
 
     runs: Mapping[str, str]
     aliases: Mapping[str, tuple[str | None, ...]]
     stones: Mapping[str, str]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What was noted about runs, by run."""
     write_ids: frozenset[str] = field(default=frozenset(), compare=False)
     """Of every publish: proves that one that was acknowledged is there."""
     left: frozenset[str] = field(default=frozenset(), compare=False)
@@ -81,6 +83,7 @@ class View:
     def __str__(self) -> str:
         said = [f"{label} = {value}" for label, value in sorted(self.runs.items())]
         said += [f"{alias} named {', '.join(map(str, past))}" for alias, past in sorted(self.aliases.items())]
+        said += [f"of {label} is noted {text}" for label, text in sorted(self.notes.items())]
         said += [f"{label} is {state}" for label, state in sorted(self.stones.items())]
         return "; ".join([*said, *self.broken]) or "nothing"
 
@@ -90,7 +93,7 @@ def see(snapshot: Snapshot) -> View:
     """Return what a sound client reads."""
     memory = snapshot.restored()
     store = reader(memory)
-    runs, stones, broken = {}, {}, []
+    runs, stones, noted, broken = {}, {}, {}, []
     left = set(snapshot.unfinished) | {key for key, _ in snapshot.objects if key.startswith(keys.PROBES)}
     aliases: dict[str, tuple[str | None, ...]] = {}
     owned = _by_run(snapshot)
@@ -101,9 +104,12 @@ def see(snapshot: Snapshot) -> View:
             record = Records(memory, RetryPolicy()).run(model, run_id).value
             if isinstance(record, Manifest):
                 runs[label] = _value(store, label, record)
+                noted |= _noted(store, label)
             else:
                 stones[label] = record.state
                 left.update(key for key in held if key != place)
+                if record.state == "sealed":
+                    left.update(key for key, _ in snapshot.objects if key.startswith(keys.notes_prefix(model, run_id)))
         except RunNotFound:  # never committed
             left.update(held)
         except ArtifactStoreError as error:
@@ -120,7 +126,7 @@ def see(snapshot: Snapshot) -> View:
             broken += _violations(store, model, names)
     except ArtifactStoreError as error:
         broken.append(f"{type(error).__name__}: {error}")
-    return View(runs, aliases, stones, frozenset(write_ids), frozenset(left), tuple(broken))
+    return View(runs, aliases, stones, noted, frozenset(write_ids), frozenset(left), tuple(broken))
 
 
 def _by_run(snapshot: Snapshot) -> dict[tuple[ModelKey, RunId], list[str]]:
@@ -157,6 +163,14 @@ def _violations(store: ArtifactStore, model: ModelKey, names: tuple[str, ...]) -
     except (AssertionError, ArtifactStoreError) as violated:
         return [f"an invariant of {model} does not hold: {violated!r}"]
     return []
+
+
+def _noted(store: ArtifactStore, label: str) -> dict[str, str]:
+    """What is noted about a run, in a word; a note that is half there raises."""
+    found = store.get(label).notes()
+    for problem in found.problems:
+        raise problem.error
+    return {label: f"{'do not trade' if found.do_not_trade else 'tradable'} {found.tags}"} if found.entries else {}
 
 
 def _value(store: ArtifactStore, label: str, manifest: Manifest) -> str:
