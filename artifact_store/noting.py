@@ -14,7 +14,6 @@ from artifact_store.core.manifest import Manifest
 from artifact_store.core.names import KeyLike, ModelKey, RunId
 from artifact_store.core.note import Note, RunNotes
 from artifact_store.errors import InvalidInput, InvalidOption
-from artifact_store.ops import notes
 from artifact_store.ops.context import Context
 from artifact_store.storage.descriptors import exhaustion_told
 
@@ -59,6 +58,8 @@ class Noting(ABC):
         Raises:
             Unavailable, AccessDenied: the storage does not answer. Offline nothing is known of notes.
         """
+        from artifact_store.ops import notes
+
         return notes.read_notes(self._context, self.manifest)
 
     @exhaustion_told()
@@ -94,6 +95,8 @@ class Noting(ABC):
         if do_not_trade is None and not any(said.values()):
             raise InvalidOption("this note says nothing: give description=, tags=, metrics= or do_not_trade=")
         said["reason"] = stored_text("reason", reason)
+        from artifact_store.ops import notes
+
         return notes.annotate(self._context, self.manifest, said, lift=do_not_trade is False)
 
 
@@ -108,4 +111,6 @@ class NotedRuns:
         Raises:
             Unavailable, AccessDenied: the storage does not answer. Offline nothing is known of notes.
         """
+        from artifact_store.ops import notes
+
         return notes.runs_with_notes(self._context, ModelKey.parse(key))

@@ -8,11 +8,12 @@ process is known to be gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
@@ -34,6 +35,7 @@ from artifact_store.storage.retry import with_retry
 
 _AT_ONCE: Final = 8
 """So many runs are swept at once; each of them removes its files side by side."""
+_OF_DELETED: Final = frozenset({"sweep", "restore"})
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,20 @@ def plan_gc(context: Context, *, grace: timedelta) -> Plan:
     def start() -> CarryOut:
         opening.ensure_open_existing(context)
         now = probe.storage_time(context.backend, context.retry)
-        return lambda steps: delete.outcomes(
-            context,
-            steps,
-            lambda step: (
-                index_writing.take_in(context)
-                if step.target == keys.INDEX
-                else carry_out(context, step, grace=grace, now=now)
-            ),
-        )
+
+        def one(step: PlanStep) -> StepResult:
+            if step.target == keys.INDEX:
+                return index_writing.take_in(context)
+            return carry_out(context, step, grace=grace, now=now)
+
+        def carried(steps: Sequence[PlanStep]) -> Iterator[StepResult | ArtifactStoreError]:
+            for is_sweep, some in groupby(steps, key=lambda step: step.action in _OF_DELETED):
+                if is_sweep:
+                    yield from delete.outcomes(context, list(some), one)
+                else:  # what goes with a run that was swept comes after that
+                    yield from one_by_one(one)(list(some))
+
+        return carried
 
     return Plan(steps, start, problems=found.problems, notes=found.notes, at_once=_AT_ONCE)
 
@@ -123,7 +130,7 @@ def carry_out(context: Context, step: PlanStep, *, grace: timedelta, now: dateti
 def _carry_out_on_run(
     context: Context, step: PlanStep, key: ModelKey, run_id: RunId, *, grace: timedelta, now: datetime
 ) -> StepResult:
-    if step.action in {"sweep", "restore"}:
+    if step.action in _OF_DELETED:
         return delete.sweep(context, key, run_id, grace=grace, now=now)
     if step.target == keys.notes_prefix(key, run_id):
         return notes.clear_notes(context, key, run_id)
