@@ -394,3 +394,33 @@ def test_what_no_report_has_is_none_of_its_files(child):
 def test_every_model_has_a_page_and_a_report_has_files_beside_them():
     assert all(map(keys.is_of_report, ["index.html", "report.json", "assets/report.css", "assets/report.js"]))
     assert len(keys.REPORT + keys.page(ModelKey("a" * 64, "B" * 100))) <= keys.MAX_KEY
+
+
+@pytest.mark.parametrize(
+    ("key", "model"),
+    [
+        ("gru/BTCEUR/20240816_142301/model.txt", "gru/BTCEUR"),
+        ("gru/BTC;2FUSDT/latest.json", "gru/BTC;2FUSDT"),
+        ("gru/BTCEUR/latest.history/0000000032.json", "gru/BTCEUR"),
+        ("gru/20240816_142301/model.txt", "gru"),
+        ("gru/latest.json", "gru"),
+        ("gru/latest.history/0000000032.json", "gru"),
+        ("_store.json", None),
+        ("_index/blocks/0000000001.jsonl.gz", None),
+        ("notes.txt", None),
+        ("gru/b;74c/latest.json", None),
+    ],
+)
+def test_an_object_is_stored_for_the_model_in_its_key(key, model):
+    found = keys.model_of(key)
+    assert (None if found is None else str(found)) == model
+
+
+def test_a_file_may_lie_under_its_own_name_as_it_is_or_compressed():
+    for name in ("model.txt", "model.txt.0123abcd", "model.txt.zst", "model.txt.zst.0123abcd"):
+        assert keys.may_be_of(name, "model.txt")
+    for name in ("model.txt.gz", "model.txt.zst.0123", "other.txt.zst"):
+        assert not keys.may_be_of(name, "model.txt")
+    assert keys.is_name_of("model.txt.zst", "model.txt", packed=True)
+    assert not keys.is_name_of("model.txt.zst", "model.txt")
+    assert not keys.is_name_of("model.txt", "model.txt", packed=True)

@@ -35,7 +35,7 @@ def folder(tmp_path):
     with ArtifactStore(tmp_path / "models") as store:
         for run_id in RUNS:
             store.save({"n": run_id}, "gru/BTCEUR", run_id=run_id)
-        store.save(b"x" * 5000, "gru", run_id=RUNS[0])
+        store.save(b"x" * 50_000, "gru", run_id=RUNS[0])
         store.delete(f"gru/BTCEUR:{store.save({}, 'gru/BTCEUR', publish='never').run_id}").apply()
     return tmp_path / "models"
 
@@ -122,7 +122,7 @@ def test_one_file_goes_to_stdout_as_it_was_saved(folder):
         check=True,
         capture_output=True,
     )
-    assert shown.stdout == b"x" * 5000
+    assert shown.stdout == b"x" * 50_000
     assert shown.stderr == b""
     assert "one --file" in ran("--store", folder, "get", "gru", "-", status=2).stderr
     assert "one --file" in ran("--store", folder, "get", "gru", "-", "--component", "model", status=2).stderr
@@ -130,7 +130,7 @@ def test_one_file_goes_to_stdout_as_it_was_saved(folder):
 
 def test_no_byte_of_a_damaged_file_goes_to_stdout(folder):
     path = next(Path(folder, "gru", RUNS[0]).glob("model*"))
-    path.write_bytes(b"x" * 4999 + b"y")
+    path.write_bytes(b"x" * 49_999 + b"y")
     assert ran("--store", folder, "get", "gru", "-", "--file", "model.bin", status=8).stdout == ""
 
 

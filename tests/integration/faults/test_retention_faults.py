@@ -237,14 +237,14 @@ class Between(MemoryBackend):
 def test_of_runs_that_are_hidden_together_one_comes_back_that_an_alias_came_to_name():
     world = World()
     runs = [world.store.save({"n": n}, KEY, run_id=f"20230101_0000{n:02}", publish="never") for n in range(40)]
-    hidden, named = runs[3], runs[20]
+    hidden, named = runs[30], runs[20]  # the newest ones are hidden first
 
     def promote():
         with pytest.raises(errors.RunDeleted):
             world.store.promote(hidden, "production")
         world.store.promote(named, "production")
 
-    middle = keys.manifest(ModelKey.parse(KEY), RunId(runs[7].run_id))
+    middle = keys.manifest(ModelKey.parse(KEY), RunId(runs[25].run_id))
     client = world.client(Between(world.inner, middle, promote))
     applied = client.prune(KEY, keep_last=0, grace=timedelta(0)).apply()
     results = {one.step.target: one for one in applied}
