@@ -424,3 +424,10 @@ def test_a_file_may_lie_under_its_own_name_as_it_is_or_compressed():
     assert keys.is_name_of("model.txt.zst", "model.txt", packed=True)
     assert not keys.is_name_of("model.txt.zst", "model.txt")
     assert not keys.is_name_of("model.txt", "model.txt", packed=True)
+
+
+def test_the_notes_of_a_model_lie_below_one_prefix():
+    model = ModelKey("gru", "BTC/USDT")
+    assert keys.notes_of_model(model) == "_notes/gru/BTC;2FUSDT/"
+    assert keys.notes_prefix(model, RunId("20240816_142301")).startswith(keys.notes_of_model(model))
+    assert keys.notes_of_model(ModelKey("gru")) == "_notes/gru/"
