@@ -323,7 +323,7 @@ def test_a_writer_that_can_only_create_does_its_work(seen):
     # obstore cannot end an upload in parts conditionally
     refused = [request for request in seen["writer", "obstore"] if not allows(document, request)]
     assert refused
-    assert {request.resource.rpartition("/")[2].partition(".")[0] for request in refused} == {"model"}
+    assert {request.resource.rpartition("/")[2].partition(".")[0] for request in refused} == {"large", "model"}
     assert all(request.action == "s3:PutObject" and "s3:if-none-match" not in request.values for request in refused)
 
 
